@@ -1,0 +1,6 @@
+"""Loaded by pytest before Django's settings: what a test run needs of the environment."""
+
+import os
+
+os.environ.setdefault("DEBUG", "true")
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # the browser driver runs an event loop in this thread
