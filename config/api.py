@@ -1,0 +1,94 @@
+"""The manners of the REST interface: one shape for every error, and a schema that documents them."""
+
+from typing import Any
+
+from drf_spectacular.openapi import AutoSchema
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.views import exception_handler
+
+PROBLEM = {
+    "type": "object",
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
+                "required": ["field", "message"],
+            },
+        },
+    },
+    "required": ["type", "title", "status", "detail"],
+}
+
+TITLES = {
+    400: "The request is not valid",
+    401: "No valid API key",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Method not allowed",
+    406: "Only JSON is served",
+    409: "Already posted with other content",
+    413: "Too large",
+    415: "Only JSON is accepted",
+    429: "Too many requests",
+}
+
+
+def problem(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Every refusal as `application/problem+json` (RFC 9457), with one entry in `errors` for each field."""
+    response = exception_handler(error, context)
+    if response is None:
+        return None
+    errors = list(_flatten(response.data, "")) if isinstance(error, exceptions.ValidationError) else []
+    title = TITLES.get(response.status_code, "The request failed")
+    detail = "; ".join(f"{name}: {text}" if name else text for name, text in errors)
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": title,
+        "status": response.status_code,
+        "detail": detail or str(getattr(error, "detail", title)),
+    }
+    if errors:
+        body["errors"] = [{"field": name, "message": text} for name, text in errors]
+    return Response(body, status=response.status_code, headers=_kept(response), content_type="application/problem+json")
+
+
+def _kept(response: Response) -> dict[str, str]:
+    return {name: response[name] for name in ("WWW-Authenticate", "Retry-After", "Allow") if response.has_header(name)}
+
+
+def _flatten(data: Any, path: str) -> Any:
+    if isinstance(data, dict):
+        for key, value in data.items():
+            name = "" if key == "non_field_errors" else str(key)
+            yield from _flatten(value, f"{path}.{name}".strip(".") if name else path)
+    elif isinstance(data, list):
+        for position, item in enumerate(data):
+            nested = isinstance(item, dict | list)
+            yield from _flatten(item, f"{path}[{position}]" if nested else path)
+    else:
+        yield path, str(data)
+
+
+class Schema(AutoSchema):
+    """Adds the errors that any operation may answer, so that generated clients know them."""
+
+    errors = ("400", "401", "404", "429")
+
+    def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
+        bodies: dict[str, Any] = super()._get_response_bodies(direction)
+        for code in self.errors:
+            bodies.setdefault(
+                code,
+                {
+                    "content": {"application/problem+json": {"schema": PROBLEM}},
+                    "description": TITLES[int(code)],
+                },
+            )
+        return bodies

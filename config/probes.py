@@ -1,0 +1,36 @@
+"""Two questions an operator's machinery asks: is the process alive, and can it do its work."""
+
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpRequest, JsonResponse
+
+_migrated = False
+
+
+def alive(request: HttpRequest) -> JsonResponse:
+    """200 as long as the process answers at all: a dead database is no reason to restart it."""
+    return JsonResponse({"status": "ok"})
+
+
+def ready(request: HttpRequest) -> JsonResponse:
+    """200 when the database answers and has every migration; 503 with the reason otherwise."""
+    try:
+        problem = _database_problem()
+    except DatabaseError:
+        problem = "The database does not answer."
+    if problem:
+        return JsonResponse({"status": "unavailable", "problem": problem}, status=503)
+    return JsonResponse({"status": "ok"})
+
+
+def _database_problem() -> str:
+    global _migrated  # noqa: PLW0603 - migrations are looked at until they are complete, then no more
+    if _migrated:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        return ""
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        return "Migrations are missing. Run manage.py migrate."
+    _migrated = True
+    return ""

@@ -1,0 +1,84 @@
+"""The two roles and what each may do. They are created, and brought up to date, by every `migrate`."""
+
+from typing import Any
+
+from integrations.access import SUPPORT, TENANT_ADMIN
+
+VIEW, CHANGE, ADD, DELETE = "view", "change", "add", "delete"
+
+READ_ONLY = (VIEW,)
+EDIT = (VIEW, CHANGE)
+FULL = (VIEW, ADD, CHANGE, DELETE)
+
+HISTORY = {
+    "sync.syncrecord": READ_ONLY,
+    "sync.syncrun": READ_ONLY,
+    "sync.inboxevent": READ_ONLY,
+    "sync.feedcursor": READ_ONLY,
+    "sync.conflict": READ_ONLY,
+    "sync.fieldchange": READ_ONLY,
+    "mapping.mappingversion": READ_ONLY,
+    "mapping.crmfield": READ_ONLY,
+}
+
+ROLES: dict[str, dict[str, tuple[str, ...]]] = {
+    TENANT_ADMIN: {
+        **HISTORY,
+        "integrations.tenant": EDIT,
+        "integrations.apikey": FULL,
+        "integrations.membership": READ_ONLY,
+        "integrations.crmconnection": EDIT,
+        "mapping.fieldmapping": FULL,
+        "mapping.conflictpolicy": FULL,
+        "sync.contact": EDIT,
+        "sync.syncjob": EDIT,
+        "activities.call": READ_ONLY,
+        "activities.dispositionmap": FULL,
+    },
+    SUPPORT: {
+        **HISTORY,
+        "integrations.tenant": (VIEW, ADD, CHANGE),
+        "integrations.apikey": FULL,
+        "integrations.membership": FULL,
+        "integrations.crmconnection": EDIT,
+        "integrations.ratewindow": READ_ONLY,
+        "integrations.circuitbreaker": READ_ONLY,
+        "integrations.apiusage": READ_ONLY,
+        "mapping.fieldmapping": FULL,
+        "mapping.conflictpolicy": FULL,
+        "sync.contact": EDIT,
+        "sync.syncjob": EDIT,
+        "sync.workerbeat": READ_ONLY,
+        "activities.call": READ_ONLY,
+        "activities.dispositionmap": FULL,
+        "auth.user": (VIEW, ADD, CHANGE),
+        "django_q.schedule": READ_ONLY,
+        "django_q.failure": READ_ONLY,
+        "django_q.success": READ_ONLY,
+        "django_q.ormq": READ_ONLY,
+    },
+}
+
+
+def create(sender: Any, using: str = "default", **_: Any) -> None:
+    """Runs after each app's migrations; acts once, after the last app, when all permissions exist."""
+    from django.apps import apps
+    from django.contrib.auth.management import create_permissions
+    from django.contrib.auth.models import Group, Permission
+
+    installed = [config for config in apps.get_app_configs() if config.models_module]
+    if sender.name != installed[-1].name:
+        return
+    for config in installed:
+        create_permissions(config, verbosity=0, using=using)
+    for name, rights in ROLES.items():
+        wanted = {
+            f"{verb}_{label.split('.')[1]}": label.split(".")[0] for label, verbs in rights.items() for verb in verbs
+        }
+        found = [
+            permission
+            for permission in Permission.objects.using(using).filter(codename__in=wanted).select_related("content_type")
+            if wanted[permission.codename] == permission.content_type.app_label
+        ]
+        group, _created = Group.objects.using(using).get_or_create(name=name)
+        group.permissions.set(found)

@@ -1,0 +1,236 @@
+"""Every setting comes from the environment; see `.env.example` for each of them. Nothing here depends on a provider's code."""
+
+import os
+import sys
+from pathlib import Path
+
+import environ
+
+from config import embedded_postgres, env
+from config.theme import UNFOLD as UNFOLD
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / ".data")))
+_env_file = BASE_DIR / ".env"
+if _env_file.exists():
+    environ.Env.read_env(str(_env_file))
+
+DEBUG = env.boolean("DEBUG")
+SECRET_KEY = env.secret_key(debug=DEBUG, data_dir=DATA_DIR)
+FIELD_ENCRYPTION_KEY = env.encryption_keys(debug=DEBUG, data_dir=DATA_DIR)
+
+PUBLIC_URL = env.text("PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
+ALLOWED_HOSTS = env.items("ALLOWED_HOSTS") or (["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+
+# --- applications ---------------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "config",
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "encrypted_model_fields",
+    "integrations",
+    "mapping",
+    "sync",  # before django_q: it supervises the cluster under the same command name
+    "activities",
+    "django_q",
+]
+
+# Middleware marked `for_people` is skipped on the routes that machines call (see config/middleware.py).
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "config.middleware.WhiteNoise",
+    "config.middleware.Sessions",
+    "config.middleware.Locale",
+    "config.middleware.Common",
+    "config.middleware.Csrf",
+    "config.middleware.Authentication",
+    "config.middleware.Messages",
+    "config.middleware.Clickjacking",
+    "config.middleware.TenantScope",
+]
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- database -------------------------------------------------------------------------------------------------------
+
+
+def _database() -> dict[str, object]:
+    url = env.text("DATABASE_URL")
+    if not url:
+        cluster = embedded_postgres.ensure_running(DATA_DIR)
+        embedded_postgres.ensure_database(cluster, "dialbridge")
+        url = cluster.url("dialbridge")
+    database = environ.Env.db_url_config(url)
+    if database["ENGINE"] != "django.db.backends.postgresql":
+        raise SystemExit(
+            "DATABASE_URL has to name a PostgreSQL database (postgresql://…): the queue needs its row locks."
+        )
+    # Workers fork, and a pool does not survive a fork: only the web process asks for one.
+    if env.boolean("DATABASE_POOL"):
+        database["OPTIONS"] = {**database.get("OPTIONS", {}), "pool": {"min_size": 1, "max_size": 8, "timeout": 10}}
+    else:
+        database["CONN_MAX_AGE"] = 60
+        database["CONN_HEALTH_CHECKS"] = True
+    return dict(database)
+
+
+DATABASES = {"default": _database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- background work ------------------------------------------------------------------------------------------------
+
+BROKER_URL = env.text("BROKER_URL")
+Q_CLUSTER: dict[str, object] = {
+    "name": "dialbridge",
+    "orm": "default",
+    "workers": env.number("WORKERS", 2),
+    "queue_limit": env.number("WORKERS", 2),
+    "bulk": 1,
+    "timeout": 60,
+    "retry": 180,
+    "ack_failures": True,
+    "max_attempts": 1,
+    "save_limit": -1,  # results are not kept: the job table holds what became of each piece of work
+    "catch_up": False,
+    "recycle": 500,
+    "poll": 2,
+    "label": "Background cluster",
+}
+if BROKER_URL.startswith("redis://"):
+    Q_CLUSTER["redis"] = BROKER_URL
+    del Q_CLUSTER["orm"]
+elif BROKER_URL.startswith("sqs://"):
+    Q_CLUSTER["sqs"] = {"aws_region": BROKER_URL.removeprefix("sqs://")}
+    del Q_CLUSTER["orm"]
+elif BROKER_URL:
+    raise SystemExit(f"BROKER_URL is {BROKER_URL.split(':')[0]!r}. Leave it empty, or use redis://… or sqs://…")
+else:
+    Q_CLUSTER["broker_class"] = "sync.broker.PostgresBroker"
+
+JOB_LEASE_SECONDS = env.number("JOB_LEASE_SECONDS", 90)
+
+# --- the CRMs -------------------------------------------------------------------------------------------------------
+
+SALESFORCE_CLIENT_ID = env.text("SALESFORCE_CLIENT_ID")
+SALESFORCE_CLIENT_SECRET = env.text("SALESFORCE_CLIENT_SECRET")
+SALESFORCE_LOGIN_URL = env.text("SALESFORCE_LOGIN_URL", "https://login.salesforce.com")
+SALESFORCE_TEST_LOGIN_URL = env.text("SALESFORCE_TEST_LOGIN_URL", "https://test.salesforce.com")
+SALESFORCE_API_VERSION = env.text("SALESFORCE_API_VERSION", "v59.0")
+HUBSPOT_CLIENT_ID = env.text("HUBSPOT_CLIENT_ID")
+HUBSPOT_CLIENT_SECRET = env.text("HUBSPOT_CLIENT_SECRET")
+HUBSPOT_APP_ID = env.text("HUBSPOT_APP_ID")
+HUBSPOT_DEVELOPER_API_KEY = env.text("HUBSPOT_DEVELOPER_API_KEY")
+HUBSPOT_API_URL = env.text("HUBSPOT_API_URL", "https://api.hubapi.com").rstrip("/")
+HUBSPOT_AUTHORIZE_URL = env.text("HUBSPOT_AUTHORIZE_URL", "https://app.hubspot.com/oauth/authorize")
+FOLLOWUPBOSS_CLIENT_ID = env.text("FOLLOWUPBOSS_CLIENT_ID")
+FOLLOWUPBOSS_CLIENT_SECRET = env.text("FOLLOWUPBOSS_CLIENT_SECRET")
+FOLLOWUPBOSS_API_URL = env.text("FOLLOWUPBOSS_API_URL", "https://api.followupboss.com/v1").rstrip("/")
+FOLLOWUPBOSS_AUTHORIZE_URL = env.text("FOLLOWUPBOSS_AUTHORIZE_URL", "https://app.followupboss.com/oauth/authorize")
+FOLLOWUPBOSS_TOKEN_URL = env.text("FOLLOWUPBOSS_TOKEN_URL", "https://app.followupboss.com/oauth/token")
+FOLLOWUPBOSS_SYSTEM = env.text("FOLLOWUPBOSS_SYSTEM")
+FOLLOWUPBOSS_SYSTEM_KEY = env.text("FOLLOWUPBOSS_SYSTEM_KEY")
+CRM_ALLOWED_HOSTS = env.items("CRM_ALLOWED_HOSTS")
+
+# --- REST -----------------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["integrations.authentication.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["integrations.authentication.HasTenant"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_THROTTLE_CLASSES": ["integrations.authentication.PerKeyThrottle"],
+    "DEFAULT_THROTTLE_RATES": {"api_key": env.text("API_RATE", "6000/min")},
+    "DEFAULT_SCHEMA_CLASS": "config.api.Schema",
+    "EXCEPTION_HANDLER": "config.api.problem",
+    "UNAUTHENTICATED_USER": None,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Dialbridge",
+    "DESCRIPTION": "Post calls and forget them; read changed contacts by cursor.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
+
+# --- people ---------------------------------------------------------------------------------------------------------
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "admin:login"
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = True
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+WHITENOISE_USE_FINDERS = DEBUG
+
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.boolean("BEHIND_PROXY") else None
+SECURE_HSTS_SECONDS = 31536000 if PUBLIC_URL.startswith("https://") else 0
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"redact": {"()": "integrations.redaction.RedactingFilter"}},
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "filters": ["redact"], "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env.text("LOG_LEVEL", "INFO").upper()},
+    "loggers": {
+        "django-q": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+        "django.server": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+    },
+}
+
+TESTING = "pytest" in sys.modules or os.environ.get("PYTEST_VERSION") is not None
+if TESTING:
+    PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    WHITENOISE_AUTOREFRESH = True
