@@ -1,0 +1,240 @@
+"""What all admin pages have in common: the look, 404 for what isn't there for you, tables below a form, asking before acting.
+
+Which rows exist is decided by the tenancy scope inside every query (see `integrations.tenancy`). These classes only make the
+pages fit: who works for one tenant neither sees nor chooses a tenant, support sees the tenant as a column and a filter.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.admin import ShowFacets
+from django.contrib.admin.utils import flatten_fieldsets, unquote
+from django.core.paginator import Paginator
+from django.db.models import F, Model, Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
+from unfold.decorators import action
+from unfold.enums import ActionVariant
+
+from integrations import tenancy
+from integrations.admin_forms import TenantForm
+from integrations.admin_html import page_url
+from integrations.tenancy import InScope
+
+if TYPE_CHECKING:
+    from django.contrib.admin import ModelAdmin
+
+    ThemedAdmin: TypeAlias = ModelAdmin[Any]
+else:
+    from unfold.admin import ModelAdmin as ThemedAdmin
+
+LONGEST_LIST = 10_000
+"""Rows that a list pages through. Further down nobody looks: there is the search."""
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A table below an object's form. Cells are escaped unless they are safe HTML already."""
+
+    title: str
+    headers: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    empty: str
+    more: tuple[str, str] | None = None
+    """(address, words) of the full list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a person is asked before something happens."""
+
+    title: str
+    lines: Sequence[str]
+    button: str
+    danger: bool = False
+
+
+def page_action(description: object, *, icon: str, permission: str, danger: bool = False) -> Callable[[View], View]:
+    """A button on an object's page. It is a link, so the method has to `ask` before it changes anything."""
+    variant = ActionVariant.DANGER if danger else ActionVariant.DEFAULT
+    made = action(description=description, icon=icon, permissions=[permission], variant=variant)
+    return cast("Callable[[View], View]", made)
+
+
+class CappedPaginator(Paginator[Any]):
+    """Counts no further than the longest list, so that a list of millions opens at once."""
+
+    @cached_property
+    def count(self) -> int:
+        rows: Any = self.object_list
+        return int(rows.order_by()[:LONGEST_LIST].count()) if isinstance(rows, QuerySet) else super().count
+
+
+class AdminPage(ThemedAdmin):
+    """Base of every page. What isn't there for you, or isn't there at all, is a 404 everywhere."""
+
+    list_per_page = 50
+    list_max_show_all = 50
+    list_fullwidth = True
+    list_filter_submit = True
+    show_full_result_count = False
+    show_facets = ShowFacets.NEVER
+    paginator = CappedPaginator
+    change_form_outer_after_template = "admin/panels.html"
+    exact_search: tuple[str, ...] = ()
+    """Fields that the search compares as a whole, so that an index answers it."""
+
+    # --- finding --------------------------------------------------------------------------------------------------
+
+    def found(self, request: HttpRequest, object_id: str) -> Any:
+        """The object. Raises Http404 also when it is another tenant's, or of a kind that this person may not see."""
+        row = self.get_object(request, unquote(object_id)) if self.has_view_permission(request) else None
+        if row is None:
+            raise Http404(f"There is no such {self.opts.verbose_name}.")
+        return row
+
+    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
+        raise Http404(f"There is no such {opts.verbose_name}.")
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        row = self.found(request, object_id)
+        context = {"panels": self.panels(request, row), **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, context)
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        self.found(request, object_id)
+        return super().delete_view(request, object_id, extra_context)
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        self.found(request, object_id)
+        return super().history_view(request, object_id, extra_context)
+
+    def get_search_fields(self, request: HttpRequest) -> Sequence[str]:
+        return self.search_fields or self.exact_search
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        if not self.exact_search or not term:
+            return super().get_search_results(request, queryset, search_term)
+        return queryset.filter(any_of(self.model, self.exact_search, term)), False
+
+    # --- showing --------------------------------------------------------------------------------------------------
+
+    def panels(self, request: HttpRequest, row: Any) -> Sequence[Panel]:
+        """Tables to show below the form."""
+        return ()
+
+    # --- acting ---------------------------------------------------------------------------------------------------
+
+    def ask(self, request: HttpRequest, row: Model | None, question: Question) -> TemplateResponse | None:
+        """The page that asks, or None when the person has just said yes: only a POST, never a link, changes anything."""
+        if request.method == "POST":
+            return None
+        context = {
+            **self.admin_site.each_context(request),
+            "title": question.title,
+            "subtitle": None,
+            "question": question,
+            "opts": self.opts,
+            "original": row,
+            "back": page_url(row) if row is not None else page_url(self.model, "changelist"),
+        }
+        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        return TemplateResponse(request, "admin/confirm_action.html", context)
+
+    def answer(self, request: HttpRequest, row: Model, text: str, level: int = messages.SUCCESS) -> HttpResponse:
+        """Back to the object's page with a message."""
+        self.message_user(request, text, level)
+        return redirect(page_url(row))
+
+
+class ReadOnlyAdmin:
+    """Mixed in before a page: history is looked at, never edited."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class TenantScopedAdmin(AdminPage):
+    """For rows of one tenant. Subclasses name their `fields` or `fieldsets` without the tenant."""
+
+    form = TenantForm
+    autocomplete_fields: Sequence[str] = ("tenant",)
+
+    def get_list_display(self, request: HttpRequest) -> Sequence[Any]:
+        first, *others = super().get_list_display(request)
+        return [first, "tenant", *others] if sees_several() else [first, *others]
+
+    def get_list_filter(self, request: HttpRequest) -> Sequence[Any]:
+        own = super().get_list_filter(request)
+        return [("tenant", AutocompleteSelectFilter), *own] if sees_several() else own
+
+    def get_list_select_related(self, request: HttpRequest) -> Sequence[str]:
+        own = super().get_list_select_related(request)
+        return ["tenant", *(own if isinstance(own, list | tuple) else ())]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        own = list(super().get_fieldsets(request, obj))
+        if not sees_several() or "tenant" in flatten_fieldsets(own):
+            return own
+        name, options = own[0]
+        return [(name, {**options, "fields": ["tenant", *options["fields"]]}), *own[1:]]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
+        own = super().get_readonly_fields(request, obj)
+        return [*own, "tenant"] if obj else own
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form: Any = super().get_form(request, obj, change=change, **kwargs)
+        form.owner_id = None if obj else only_tenant_id()
+        return form
+
+
+class ThroughConnection(AdminPage):
+    """For rows that belong to a tenant by way of their connection."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).filter(InScope(F("connection__tenant_id")))
+
+
+def sees_several() -> bool:
+    """Whether the person at work may see more than one tenant."""
+    scope = tenancy.current_scope()
+    return scope is tenancy.EVERYONE or (isinstance(scope, frozenset) and len(scope) > 1)
+
+
+def only_tenant_id() -> UUID | None:
+    """The tenant of somebody who works for exactly one."""
+    scope = tenancy.current_scope()
+    return next(iter(scope)) if isinstance(scope, frozenset) and len(scope) == 1 else None
+
+
+def any_of(model: type[Model], fields: Sequence[str], term: str) -> Q:
+    """Rows where one of the fields is exactly the term; fields that can't hold such a text are left out."""
+    found = Q(pk__in=[])
+    for name in fields:
+        try:
+            value = model._meta.get_field(name).to_python(term)
+        except Exception:  # noqa: BLE001, S112 - each kind of field refuses in its own way
+            continue
+        found |= Q(**{name: value})
+    return found

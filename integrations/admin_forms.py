@@ -1,0 +1,65 @@
+"""Form parts that several admin pages use."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django import forms
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from django.forms import PasswordInput, Select, Textarea, TextInput
+else:
+    from unfold.widgets import UnfoldAdminPasswordWidget as PasswordInput
+    from unfold.widgets import UnfoldAdminSelectWidget as Select
+    from unfold.widgets import UnfoldAdminTextareaWidget as Textarea
+    from unfold.widgets import UnfoldAdminTextInputWidget as TextInput
+
+__all__ = ["DatalistInput", "PasswordInput", "SecretText", "Select", "TenantForm", "TextInput", "Textarea", "json_object"]
+
+
+class TenantForm(forms.ModelForm[Any]):
+    """Knows whose row it is before it validates, so that uniqueness is checked although the tenant's field is hidden."""
+
+    owner_id: UUID | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.owner_id and self.instance._state.adding:
+            self.instance.tenant_id = self.owner_id
+
+    def _get_validation_exclusions(self) -> set[str]:
+        excluded: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]
+        return excluded - {"tenant"} if self.instance.tenant_id else excluded
+
+
+class DatalistInput(TextInput):
+    """A text field with suggestions that the browser itself shows: (value, what it is)."""
+
+    def __init__(self, options: Iterable[tuple[str, str]] = (), attrs: dict[str, Any] | None = None) -> None:
+        super().__init__(attrs={"autocomplete": "off", **(attrs or {})})
+        self.options = list(options)
+
+    def render(self, name: str, value: Any, attrs: dict[str, Any] | None = None, renderer: Any = None) -> SafeString:
+        list_id = f"{(attrs or {}).get('id', name)}_options"
+        field = super().render(name, value, {**(attrs or {}), "list": list_id}, renderer)
+        options = format_html_join("", '<option value="{}">{}</option>', self.options)
+        return format_html('{}<datalist id="{}">{}</datalist>', field, list_id, options)
+
+
+class SecretText(Textarea):
+    """A secret of several lines; like a password it is never sent back to the browser."""
+
+    def format_value(self, value: Any) -> str | None:
+        return None
+
+
+def json_object(value: Any) -> dict[str, Any]:
+    """The cleaned value of a JSON field that has to hold an object; empty for nothing."""
+    if value in (None, ""):
+        return {}
+    if not isinstance(value, dict):
+        raise forms.ValidationError(_('Write a JSON object, such as {"name": "value"}.'))
+    return value

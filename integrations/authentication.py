@@ -1,0 +1,76 @@
+"""API keys: who a dialer's request comes from, for which tenant, and how often it may come."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.throttling import SimpleRateThrottle
+
+from integrations import tenancy
+from integrations.models import ApiKey
+
+LAST_USE_PRECISION = timedelta(minutes=5)
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """`Authorization: Bearer dbk_<prefix>_<secret>`. The key is `request.auth`; there is no user."""
+
+    def authenticate(self, request: Request) -> tuple[None, ApiKey] | None:
+        scheme, _space, text = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        key = self._find(text.strip())
+        if key is None:
+            raise AuthenticationFailed(_("This API key is not valid. Make one in the admin under API keys."))
+        return None, key
+
+    def _find(self, text: str) -> ApiKey | None:
+        parts = text.split("_", 2)
+        if len(parts) != 3 or parts[0] != "dbk" or "\x00" in text:
+            return None
+        with tenancy.everyone():
+            key: ApiKey | None = (
+                ApiKey.objects.select_related("tenant")
+                .filter(prefix=parts[1], revoked_at=None, tenant__is_active=True)
+                .first()
+            )
+            if key is None or not key.fits(parts[2]):
+                return None
+            self._note_use(key)
+            return key
+
+    def _note_use(self, key: ApiKey) -> None:
+        now = timezone.now()
+        if key.last_used_at is None or now - key.last_used_at > LAST_USE_PRECISION:
+            ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="Dialbridge"'
+
+
+class HasTenant(BasePermission):
+    """Only requests with a valid key."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return isinstance(request.auth, ApiKey)
+
+
+class PerKeyThrottle(SimpleRateThrottle):
+    scope = "api_key"
+
+    def get_cache_key(self, request: Request, view: Any) -> str | None:
+        return f"throttle_{request.auth.prefix}" if isinstance(request.auth, ApiKey) else None
+
+
+class _KeyScheme(OpenApiAuthenticationExtension):
+    target_class = "integrations.authentication.ApiKeyAuthentication"
+    name = "apiKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer"}

@@ -1,0 +1,261 @@
+"""Tenants, who acts for them, and their connections to CRMs with the state that all processes share."""
+
+import hashlib
+import hmac
+import secrets
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from integrations.fields import EncryptedJson, EncryptedText
+from django.contrib.postgres.functions import RandomUUID
+from integrations.records import Connection, Credential
+from integrations.registry import provider_choices
+from integrations.tenancy import OwnIdManager, TenantOwned
+
+
+class Timestamped(models.Model):
+    created_at = models.DateTimeField(_("created"), auto_now_add=True, db_default=Now())
+    updated_at = models.DateTimeField(_("changed"), auto_now=True, db_default=Now())
+
+    class Meta:
+        abstract = True
+
+
+class Tenant(Timestamped):
+    """One customer of the dialer."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, db_default=RandomUUID(), editable=False)
+    slug = models.SlugField(_("short name"), max_length=63, unique=True)
+    name = models.CharField(_("name"), max_length=200)
+    region = models.CharField(
+        _("home country"),
+        max_length=2,
+        default="US",
+        validators=[RegexValidator("^[A-Z]{2}$", _("Two capital letters, such as US or DE."))],
+        help_text=_("How phone numbers without a country code are read."),
+    )
+    timezone = models.CharField(_("time zone"), max_length=63, default="UTC")
+    is_active = models.BooleanField(_("active"), default=True)
+
+    objects = OwnIdManager["Tenant"]()
+
+    class Meta:
+        db_table = "tenants"
+        ordering = ["name"]
+        verbose_name = _("tenant")
+        verbose_name_plural = _("tenants")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(TenantOwned):
+    """A person who may see a tenant in the admin. What they may do there comes from their groups."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
+    created_at = models.DateTimeField(_("since"), auto_now_add=True)
+
+    class Meta:
+        db_table = "memberships"
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["tenant", "user"], name="membership_once")]
+        verbose_name = _("member")
+        verbose_name_plural = _("members")
+
+    def __str__(self) -> str:
+        return str(self.user)
+
+
+class ApiKey(TenantOwned):
+    """A dialer's key. Only a hash is kept: the key itself is shown once, when it is made."""
+
+    name = models.CharField(_("name"), max_length=100)
+    prefix = models.CharField(_("begins with"), max_length=12, unique=True, editable=False)
+    key_hash = models.CharField(max_length=64, editable=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    last_used_at = models.DateTimeField(_("last used"), null=True, editable=False)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, editable=False)
+
+    class Meta:
+        db_table = "api_keys"
+        ordering = ["-created_at"]
+        verbose_name = _("API key")
+        verbose_name_plural = _("API keys")
+
+    def __str__(self) -> str:
+        return f"{self.name} (dbk_{self.prefix}…)"
+
+    @classmethod
+    def issue(cls, tenant: Tenant, name: str) -> tuple["ApiKey", str]:
+        """A new key and its text, which nobody can read again."""
+        prefix, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
+        key = cls.objects.create(tenant=tenant, name=name, prefix=prefix, key_hash=cls.digest(secret))
+        return key, f"dbk_{prefix}_{secret}"
+
+    @staticmethod
+    def digest(secret: str) -> str:
+        return hashlib.sha256(secret.encode()).hexdigest()
+
+    def fits(self, secret: str) -> bool:
+        return hmac.compare_digest(self.key_hash, self.digest(secret))
+
+
+class CrmConnection(TenantOwned, Timestamped):
+    """A tenant's credential for one CRM, and how it is doing."""
+
+    class Status(models.TextChoices):
+        CONNECTED = "connected", _("Connected")
+        NEEDS_RECONNECTING = "needs_reconnecting", _("Needs reconnecting")
+        PAUSED = "paused", _("Paused")
+        DISCONNECTED = "disconnected", _("Disconnected")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, db_default=RandomUUID(), editable=False)
+    provider = models.CharField("CRM", max_length=40, choices=provider_choices)
+    auth = models.CharField(_("kind of credential"), max_length=20, default="", db_default="")
+    access_token = EncryptedText(_("access token"))
+    refresh_token = EncryptedText(_("refresh token"), null=True, blank=True)
+    secrets = EncryptedJson(_("other secrets"), null=True, blank=True)
+    instance_url = models.TextField(_("API address"), null=True, blank=True)  # noqa: DJ001 - the column is nullable by contract
+    token_expires_at = models.DateTimeField(_("token expires"), null=True, blank=True)
+    scopes = ArrayField(models.TextField(), null=True, blank=True)
+    metadata = models.JSONField(_("learned about the account"), default=dict, db_default={}, blank=True)
+    settings = models.JSONField(_("settings"), default=dict, db_default={}, blank=True)
+    account_id = models.CharField(_("account id in the CRM"), max_length=100, default="", db_default="", blank=True)
+    account_name = models.CharField(_("account"), max_length=200, default="", db_default="", blank=True)
+    account_url = models.URLField(_("account page"), max_length=500, default="", db_default="", blank=True)
+    webhook_token = models.UUIDField(default=uuid.uuid4, db_default=RandomUUID(), unique=True, editable=False)
+    status = models.CharField(
+        max_length=20, choices=Status.choices, default=Status.CONNECTED, db_default=Status.CONNECTED.value
+    )
+    status_reason = models.TextField(_("reason"), default="", db_default="", blank=True)
+    status_since = models.DateTimeField(_("since"), default=None, null=True, blank=True)
+    wake_requested_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        db_table = "crm_credentials"
+        ordering = ["provider"]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "provider"], name="one_connection_per_crm"),
+            models.UniqueConstraint(
+                fields=["provider", "account_id"],
+                condition=~models.Q(account_id="") & ~models.Q(status="disconnected"),
+                name="one_tenant_per_crm_account",
+            ),
+            models.CheckConstraint(condition=models.Q(provider__regex=r"^[a-z][a-z0-9_]*$"), name="provider_is_a_slug"),
+        ]
+        verbose_name = _("connection")
+        verbose_name_plural = _("connections")
+
+    def __str__(self) -> str:
+        return f"{self.get_provider_display()} – {self.account_name or self.account_id or _('not connected yet')}"
+
+    @property
+    def is_usable(self) -> bool:
+        return self.status == self.Status.CONNECTED
+
+    def credential(self) -> Credential:
+        return Credential(
+            auth=self.auth,
+            access_token=self.access_token or "",
+            refresh_token=self.refresh_token or "",
+            instance_url=self.instance_url or "",
+            expires_at=self.token_expires_at,
+            secrets=self.secrets or {},
+        )
+
+    def take(self, credential: Credential) -> None:
+        """Copies a credential into the columns; the caller saves."""
+        self.auth = credential.auth
+        self.access_token = credential.access_token
+        self.refresh_token = credential.refresh_token or None
+        self.instance_url = credential.instance_url or None
+        self.token_expires_at = credential.expires_at
+        self.secrets = dict(credential.secrets)
+
+    def as_record(self) -> Connection:
+        tenant: Any = self.tenant
+        return Connection(
+            id=str(self.id),
+            tenant_id=str(self.tenant_id),
+            account_id=self.account_id,
+            instance_url=self.instance_url or "",
+            region=tenant.region,
+            timezone=tenant.timezone,
+            settings=self.settings,
+            metadata=self.metadata,
+        )
+
+
+class RateWindow(models.Model):
+    """Requests of the last seconds in one bucket: a sliding window that all processes share (see transport/limits.py)."""
+
+    key = models.CharField(max_length=120, primary_key=True)
+    connection = models.ForeignKey(CrmConnection, null=True, on_delete=models.CASCADE, related_name="windows")
+    quota = models.PositiveIntegerField(null=True)
+    seconds = models.FloatField(null=True)
+    stamps = ArrayField(
+        models.FloatField(), default=list, db_default=models.Value([], output_field=ArrayField(models.FloatField()))
+    )
+    blocked_until = models.FloatField(default=0, db_default=0.0)
+    remaining = models.IntegerField(null=True)
+    seen_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "rate_windows"
+        verbose_name = _("rate window")
+        verbose_name_plural = _("rate windows")
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class CircuitBreaker(models.Model):
+    """Whether we stopped asking a CRM that keeps failing; one per connection (see transport/breaker.py)."""
+
+    connection = models.OneToOneField(CrmConnection, primary_key=True, on_delete=models.CASCADE, related_name="breaker")
+    failures = models.PositiveIntegerField(default=0, db_default=0)
+    opened_at = models.DateTimeField(null=True)
+    probe_until = models.DateTimeField(null=True)
+    last_error = models.TextField(default="", db_default="")
+    changed_at = models.DateTimeField(auto_now=True, db_default=Now())
+
+    class Meta:
+        db_table = "circuit_breakers"
+        verbose_name = _("circuit breaker")
+        verbose_name_plural = _("circuit breakers")
+
+    def __str__(self) -> str:
+        return self.state
+
+    @property
+    def state(self) -> str:
+        if self.opened_at is None:
+            return "closed"
+        return "half-open" if self.probe_until else "open"
+
+
+class ApiUsage(models.Model):
+    """What a connection asked of its CRM in one hour."""
+
+    connection = models.ForeignKey(CrmConnection, on_delete=models.CASCADE, related_name="usage")
+    hour = models.DateTimeField()
+    calls = models.PositiveIntegerField(default=0)
+    failures = models.PositiveIntegerField(default=0)
+    throttled = models.PositiveIntegerField(default=0)
+    milliseconds = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        db_table = "api_usage"
+        constraints = [models.UniqueConstraint(fields=["connection", "hour"], name="usage_per_hour")]
+        verbose_name = _("API usage")
+        verbose_name_plural = _("API usage")
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H}:00"

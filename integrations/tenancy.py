@@ -1,0 +1,122 @@
+"""Who may see which tenant's rows: decided once, here, for every query.
+
+Each tenant-owned model filters by the current scope when its SQL is built. Without a scope the query is refused, so a
+forgotten `with scope(...)` is an error and never somebody else's data. Three kinds of scope exist: some tenants
+(`scope`), all of them (`everyone`, for support staff, schedules and commands) and none, the default.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.core.exceptions import FullResultSet
+from django.db import models
+from django.db.models.sql.compiler import SQLCompiler
+
+
+class ScopeRequired(RuntimeError):
+    """A tenant's rows were asked for by code that had not said for which tenant it works."""
+
+
+class _Everyone:
+    def __contains__(self, tenant_id: object) -> bool:
+        return True
+
+
+EVERYONE = _Everyone()
+Scope = frozenset[UUID] | _Everyone
+_current: ContextVar[Scope | None] = ContextVar("tenant_scope", default=None)
+
+
+def current_scope() -> Scope | None:
+    return _current.get()
+
+
+@contextmanager
+def entered(scope_: Scope | None) -> Iterator[None]:
+    token = _current.set(scope_)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def narrow(scope_: Scope) -> None:
+    """Changes the scope in force, for code that learns the tenant midway; the surrounding `entered` undoes it."""
+    _current.set(scope_)
+
+
+def scope(*tenant_ids: UUID) -> Any:
+    """`with scope(tenant.id): …` limits everything inside to these tenants."""
+    return entered(frozenset(tenant_ids))
+
+
+def everyone() -> Any:
+    """`with everyone(): …` for work across tenants: schedules, commands, support."""
+    return entered(EVERYONE)
+
+
+class InScope(models.Func):
+    """`tenant column IN the current scope`, looked up when the SQL is built, so that a lazy queryset can't escape."""
+
+    output_field = models.BooleanField()
+
+    def as_sql(self, compiler: SQLCompiler, connection: Any, **_: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
+        allowed = current_scope()
+        if allowed is None:
+            raise ScopeRequired("This query reads tenants' rows. Wrap it in tenancy.scope(tenant_id) or everyone().")
+        if isinstance(allowed, _Everyone):
+            raise FullResultSet
+        column, params = compiler.compile(self.source_expressions[0])
+        if len(allowed) == 1:
+            return f"{column} = %s", [*params, *allowed]
+        return f"{column} = ANY(%s)", [*params, list(allowed)]
+
+
+_Row = TypeVar("_Row", bound=models.Model)
+
+
+class ScopedQuerySet(models.QuerySet[_Row]):
+    def bulk_create(self, objs: Iterable[_Row], *args: Any, **kwargs: Any) -> list[_Row]:
+        rows = list(objs)
+        for row in rows:
+            refuse_other_tenant(row)
+        return super().bulk_create(rows, *args, **kwargs)
+
+
+class ScopedManager(models.Manager[_Row]):
+    tenant_column = "tenant_id"
+
+    def get_queryset(self) -> ScopedQuerySet[_Row]:
+        return ScopedQuerySet[_Row](self.model, using=self._db).filter(InScope(models.F(self.tenant_column)))
+
+
+class OwnIdManager(ScopedManager[_Row]):
+    """For the tenant table itself."""
+
+    tenant_column = "id"
+
+
+def refuse_other_tenant(row: models.Model) -> None:
+    """Raises ScopeRequired when the row belongs to a tenant outside the current scope."""
+    allowed = current_scope()
+    tenant_id = getattr(row, "tenant_id", None)
+    if allowed is None or (tenant_id is not None and tenant_id not in allowed):
+        raise ScopeRequired(f"A {row._meta.verbose_name} of another tenant can't be written in this scope.")
+
+
+class TenantOwned(models.Model):
+    """Base of every model that belongs to one tenant."""
+
+    tenant = models.ForeignKey("integrations.Tenant", on_delete=models.CASCADE, related_name="+")
+
+    objects: ScopedManager[Any] = ScopedManager()
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        refuse_other_tenant(self)
+        super().save(*args, **kwargs)

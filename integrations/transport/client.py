@@ -1,0 +1,201 @@
+"""The one path to a CRM: token → rate limit → breaker → send → classify → retry or raise → record.
+
+Every request of every provider goes through `CrmApi`. It waits in place only as long as its `Patience` allows; a longer wait
+is raised with the seconds to wait, and the job comes back then.
+"""
+
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from integrations import errors
+from integrations.providers.base import CrmProvider
+from integrations.records import Credential, RateLimit
+from integrations.transport import breaker, limits, retry, usage
+from integrations.transport.classify import retry_after
+from integrations.transport.hosts import check_url
+from integrations.transport.tokens import fresh_credential, refuse_connection
+
+CONNECT_TIMEOUT = 5.0
+READ_TIMEOUT = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How many seconds a caller may be held up in one place: for its turn, and for a retry of a repeatable request."""
+
+    turn: float
+    retry: float
+
+
+WORKER = Patience(turn=3.0, retry=0.0)
+"""A worker holds other people's work up: it waits for its turn a moment, and leaves retries to the job table."""
+PERSON = Patience(turn=5.0, retry=2.5)
+"""Somebody looks at the screen."""
+COMMAND = Patience(turn=60.0, retry=20.0)
+"""A command in a terminal has nothing else to do."""
+
+
+class CrmApi:
+    """Signed, limited, breakered and counted HTTP for one connection. Not shared between threads."""
+
+    def __init__(
+        self, connection_id: UUID, provider: type[CrmProvider], settings: Mapping[str, Any], patience: Patience
+    ):
+        self.connection_id = connection_id
+        self.provider = provider
+        self.patience = patience
+        self.calls = 0
+        self._limits = {limit.bucket: limit for limit in configured_limits(provider, settings)}
+        self._session = requests.Session()
+        self._session.trust_env = False  # a .netrc must not replace our own credentials
+        adapter = HTTPAdapter(pool_connections=2, pool_maxsize=4, max_retries=0)
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+        headers: Mapping[str, str] | None = None,
+        repeatable: bool | None = None,
+        accept: Sequence[int] = (),
+        read_timeout: float | None = None,
+    ) -> requests.Response:
+        request = requests.Request(method, path, params=dict(params or {}), json=json, headers=dict(headers or {}))
+        repeatable = method == "GET" if repeatable is None else repeatable
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return self._attempt(request, repeatable, accept, read_timeout or READ_TIMEOUT)
+            except errors.Retry as error:
+                wait = retry.delay(attempt, after=error.after, random=random.random())  # noqa: S311 - jitter
+                hopeless = isinstance(error, errors.OutcomeUnknown) or retry.exhausted(attempt)
+                if hopeless or wait > self.patience.retry:
+                    raise
+                time.sleep(wait)
+
+    def _attempt(
+        self, request: requests.Request, repeatable: bool, accept: Sequence[int], read_timeout: float
+    ) -> requests.Response:
+        """One try, and a second one with a renewed token when the first token was refused."""
+        credential = fresh_credential(self.connection_id, self.provider)
+        try:
+            return self._send(request, credential, repeatable, accept, read_timeout)
+        except errors.Reconnect as refusal:
+            if not self.provider.renewable(credential):
+                refuse_connection(self.connection_id, refusal)
+                raise
+        credential = fresh_credential(self.connection_id, self.provider, refused=credential.access_token)
+        return self._send(request, credential, repeatable, accept, read_timeout)
+
+    def _send(
+        self,
+        request: requests.Request,
+        credential: Credential,
+        repeatable: bool,
+        accept: Sequence[int],
+        read_timeout: float,
+    ) -> requests.Response:
+        prepared = self._sign(request, credential)
+        buckets = self.provider.buckets(prepared.method or "", prepared.path_url)
+        self._wait_for_turn(buckets)
+        self._ask_breaker()
+        started = time.monotonic()
+        try:
+            response = self._session.send(prepared, timeout=(CONNECT_TIMEOUT, read_timeout), allow_redirects=False)
+        except requests.ConnectTimeout as error:
+            raise self._lost(error, started, sent=False) from error
+        except requests.RequestException as error:
+            raise self._lost(error, started, sent=not repeatable) from error
+        return self._judge(response, buckets, repeatable, accept, started)
+
+    def _sign(self, request: requests.Request, credential: Credential) -> requests.PreparedRequest:
+        url = request.url if request.url.startswith(("http://", "https://")) else self._base(credential) + request.url
+        check_url(url, self.provider.hosts, self.provider.label)
+        signed = requests.Request(
+            request.method,
+            url,
+            params=request.params,
+            json=request.json,
+            headers={"Accept": "application/json", **self.provider.auth_headers(credential), **request.headers},
+        )
+        return self._session.prepare_request(signed)
+
+    def _base(self, credential: Credential) -> str:
+        return self.provider.base_url(credential)
+
+    def _wait_for_turn(self, buckets: Sequence[str]) -> None:
+        known = [self._limits.get(bucket) or RateLimit(bucket, 1_000_000, 1.0) for bucket in buckets]
+        slot = limits.take(str(self.connection_id), known, max_wait=self.patience.turn)
+        if slot.wait < 0:
+            raise errors.Throttled(
+                f"This connection has used its share of requests to {self.provider.label} for now.", after=-slot.wait
+            )
+        if slot.wait > 0:
+            time.sleep(slot.wait)
+
+    def _ask_breaker(self) -> None:
+        wait = breaker.enter(str(self.connection_id))
+        if wait > 0:
+            raise errors.BreakerOpen(
+                f"{self.provider.label} failed several times in a row. We ask again in {wait:.0f} seconds.", after=wait
+            )
+
+    def _lost(self, error: requests.RequestException, started: float, *, sent: bool) -> errors.Retry:
+        self.calls += 1
+        breaker.leave(str(self.connection_id), healthy=False, error=type(error).__name__)
+        usage.count(self.connection_id, seconds=time.monotonic() - started, failed=True)
+        kind = errors.OutcomeUnknown if sent else errors.Retry
+        return kind(f"{self.provider.label} gave no answer.", detail=f"{type(error).__name__}: {error}")
+
+    def _judge(
+        self,
+        response: requests.Response,
+        buckets: Sequence[str],
+        repeatable: bool,
+        accept: Sequence[int],
+        started: float,
+    ) -> requests.Response:
+        self.calls += 1
+        problem = None if response.status_code in accept else self.provider.classify(response)
+        throttled = isinstance(problem, errors.Throttled)
+        stumbled = isinstance(problem, errors.Retry) and not throttled and _is_outage(response)
+        breaker.leave(str(self.connection_id), healthy=not stumbled, error=problem.message if problem else "")
+        limits.learn(str(self.connection_id), self.provider.rate_hints(response, buckets))
+        usage.count(self.connection_id, seconds=time.monotonic() - started, failed=stumbled, throttled=throttled)
+        if problem is None:
+            return response
+        if isinstance(problem, errors.Throttled):
+            problem.after = problem.after or retry_after(response) or 10.0
+            limits.close(str(self.connection_id), buckets[:1], problem.after)
+        if stumbled and not repeatable:
+            # A server error may follow the write: only a look-up tells.
+            raise errors.OutcomeUnknown(problem.message, detail=problem.detail, status=problem.status)
+        raise problem
+
+
+def _is_outage(response: requests.Response) -> bool:
+    """Whether the service itself is unwell; a locked row or a slow query is not."""
+    return response.status_code >= 500 or response.status_code == 420
+
+
+def configured_limits(provider: type[CrmProvider], settings: Mapping[str, Any]) -> list[RateLimit]:
+    """The provider's limits, with what the connection's settings say instead: `{"rate_limits": {"default": [90, 10]}}`."""
+    chosen = settings.get("rate_limits") or {}
+    return [
+        RateLimit(limit.bucket, int(chosen[limit.bucket][0]), float(chosen[limit.bucket][1]))
+        if limit.bucket in chosen
+        else limit
+        for limit in provider.default_limits
+    ]

@@ -1,0 +1,79 @@
+"""Tries a credential before it is stored: one attempt a request, nothing shared, nothing remembered."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import requests
+from django.utils import timezone
+
+from integrations import errors
+from integrations.providers.base import CrmProvider
+from integrations.records import Credential
+from integrations.transport.hosts import check_url
+from integrations.transport.tokens import TIMEOUT, token_call
+
+
+class TrialApi:
+    """`credential` may have been renewed on the way: store that one, since a rotated token exists nowhere else."""
+
+    def __init__(self, provider: type[CrmProvider], credential: Credential) -> None:
+        self.provider = provider
+        self.credential = credential
+        if provider.renewable(credential) and not (credential.access_token and credential.instance_url):
+            self._renew()
+
+    def _renew(self) -> None:
+        self.credential = self.provider.renew(self.credential, token_call(self.provider), timezone.now())
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+        headers: Mapping[str, str] | None = None,
+        repeatable: bool | None = None,
+        accept: Sequence[int] = (),
+        read_timeout: float | None = None,
+    ) -> requests.Response:
+        try:
+            return self._send(method, path, params, json, headers, accept)
+        except errors.Reconnect:
+            if not self.provider.renewable(self.credential):
+                raise
+        self._renew()
+        return self._send(method, path, params, json, headers, accept)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any] | None,
+        json: Any,
+        headers: Mapping[str, str] | None,
+        accept: Sequence[int],
+    ) -> requests.Response:
+        url = path if path.startswith("http") else self.provider.base_url(self.credential) + path
+        check_url(url, self.provider.hosts, self.provider.label)
+        signed = {"Accept": "application/json", **self.provider.auth_headers(self.credential), **(headers or {})}
+        with requests.Session() as session:
+            session.trust_env = False
+            try:
+                response = session.request(
+                    method,
+                    url,
+                    params=dict(params or {}),
+                    json=json,
+                    headers=signed,
+                    timeout=TIMEOUT,
+                    allow_redirects=False,
+                )
+            except requests.RequestException as error:
+                raise errors.Retry(
+                    f"{self.provider.label} did not answer. Try again in a minute.", detail=str(error)
+                ) from error
+        problem = None if response.status_code in accept else self.provider.classify(response)
+        if problem is not None:
+            raise problem
+        return response
