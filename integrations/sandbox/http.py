@@ -1,0 +1,131 @@
+"""The sandbox's small HTTP layer: requests, answers, routes. One `Service` is one fake CRM on a port of its own."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, unquote
+
+from integrations.sandbox.clock import Clock
+from integrations.sandbox.faults import Faults
+from integrations.sandbox.store import Store
+
+
+@dataclass(slots=True)
+class Request:
+    method: str
+    path: str
+    query: dict[str, list[str]]
+    headers: dict[str, str]
+    """Keys in lower case."""
+    body: bytes = b""
+
+    def arg(self, name: str, default: str = "") -> str:
+        return self.query.get(name, [default])[0]
+
+    def json(self) -> Any:
+        """The parsed body; raises ValueError when it is not JSON."""
+        return json.loads(self.body.decode("utf-8")) if self.body else None
+
+    def form(self) -> dict[str, str]:
+        return {key: values[0] for key, values in parse_qs(self.body.decode("utf-8"), keep_blank_values=True).items()}
+
+
+@dataclass(slots=True)
+class Answer:
+    """`body`: dict or list is sent as JSON, str as text, bytes as they are, None as an empty body."""
+
+    status: int = 200
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedCall:
+    """A call as the fake CRM holds it, in words that any demo or test can compare."""
+
+    key: str
+    """What our call id left in the record; see `Service.key_of`."""
+    record_id: str
+    outcome: str
+
+
+Handler = Callable[..., Answer]
+
+
+def route(method: str, pattern: str) -> Callable[[Handler], Handler]:
+    """Marks a method of a `Service`: `{name}` in the pattern matches one path segment and is passed, unquoted, by name."""
+
+    def mark(handler: Handler) -> Handler:
+        handler.routes = [*getattr(handler, "routes", []), (method, pattern)]  # type: ignore[attr-defined]
+        return handler
+
+    return mark
+
+
+class Service:
+    """Base of the fake CRMs. Subclasses declare routes; `before` and `after` wrap each of them."""
+
+    slug: ClassVar[str]
+    outcomes: ClassVar[Mapping[str, str]]
+    """Disposition of the dialer → how a person reads it in this CRM, for the default maps."""
+
+    def __init__(self, store: Store, clock: Clock, faults: Faults) -> None:
+        self.store = store
+        self.clock = clock
+        self.faults = faults
+        self._routes = sorted(self._declared(), key=lambda item: item[1].pattern.count("("))
+
+    def _declared(self) -> list[tuple[str, re.Pattern[str], Handler]]:
+        found = []
+        for name in dir(type(self)):
+            for method, pattern in getattr(getattr(type(self), name), "routes", []):
+                escaped = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(pattern))
+                found.append((method, re.compile(escaped + "/?"), getattr(self, name)))
+        return found
+
+    def seed(self) -> None:
+        """Fills an empty store. The same store seed always gives the same content."""
+
+    def environment(self, url: str) -> dict[str, str]:
+        """The settings that point us at this sandbox instead of the vendor."""
+        raise LookupError(f"The {self.slug} sandbox names no settings.")
+
+    def credential(self, url: str) -> dict[str, Any]:
+        """A credential of the seeded account, in the form that `connect_crm` takes."""
+        raise LookupError(f"The {self.slug} sandbox has no credential.")
+
+    def logged_calls(self) -> list[LoggedCall]:
+        """Every call that was logged here, twins included."""
+        raise LookupError(f"The {self.slug} sandbox logs no calls.")
+
+    def key_of(self, call_id: str) -> str:
+        """What a call id of ours looks like in a logged call."""
+        return call_id
+
+    def before(self, request: Request) -> Answer | None:
+        """Authentication and rate limits: an answer here is final."""
+        return None
+
+    def after(self, request: Request, answer: Answer) -> Answer:
+        """Headers that the service adds to every answer."""
+        return answer
+
+    def not_found(self, request: Request) -> Answer:
+        return Answer(404, f"<html><body>Not found: {request.path}</body></html>", {"Content-Type": "text/html"})
+
+    def handle(self, request: Request) -> Answer:
+        answer = self.before(request) or self._dispatch(request)
+        return self.after(request, answer)
+
+    def _dispatch(self, request: Request) -> Answer:
+        known_path = False
+        for method, pattern, handler in self._routes:
+            match = pattern.fullmatch(request.path)
+            if match is None:
+                continue
+            known_path = True
+            if method == request.method:
+                return handler(request, **{key: unquote(value) for key, value in match.groupdict().items()})
+        return Answer(405, {"message": "Method not allowed"}) if known_path else self.not_found(request)

@@ -1,0 +1,178 @@
+"""Serves the fake CRMs over real HTTP on loopback, one port each, with a control panel under `/_sandbox/`.
+
+Control: `GET /_sandbox/` (what there is), `GET /_sandbox/requests` (counts per method and path shape), `GET|PUT /_sandbox/faults`,
+`POST /_sandbox/clock {"advance": seconds}`, `GET /_sandbox/data/{collection}`, `GET /_sandbox/connect` (settings and a credential),
+`POST /_sandbox/calls {"ids": [our call ids]}` (how each is held, in plain words). It is for tests, demos and benchmarks alone.
+"""
+
+import contextlib
+import json
+import re
+import socket
+import time
+from collections import Counter
+from dataclasses import asdict
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from integrations.sandbox.faults import Fault
+from integrations.sandbox.http import Answer, Request, Service
+
+MAX_BODY = 160 * 1024 * 1024
+
+
+class SandboxServer(ThreadingHTTPServer):
+    """One service on one loopback port; port 0 takes a free one."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 128
+
+    def __init__(self, service: Service, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
+        self.service = service
+        self.counts: Counter[str] = Counter()
+        with service.store.lock:
+            service.seed()
+            service.store.flush()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def start(self) -> "SandboxServer":
+        Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        return self
+
+    def close(self) -> None:
+        self.shutdown()
+        self.server_close()
+        self.service.store.close()
+
+    def answer(self, request: Request) -> Answer:
+        with self.service.store.lock:
+            if request.path.startswith("/_sandbox"):
+                return self._control(request)
+            self.counts[f"{request.method} {shape_of(request.path)}"] += 1
+            answer = self.service.handle(request)
+            self.service.store.flush()
+            return answer
+
+    def _control(self, request: Request) -> Answer:
+        what = request.path.removeprefix("/_sandbox").strip("/")
+        service = self.service
+        if what == "faults" and request.method == "PUT":
+            service.faults.set(request.json())
+        if what == "faults":
+            return Answer(200, service.faults.as_json())
+        if what == "clock" and request.method == "POST":
+            service.clock.advance(float(request.json()["advance"]))
+            return Answer(200, {"now": service.clock.now().isoformat()})
+        if what == "requests":
+            return Answer(200, dict(self.counts))
+        if what == "connect":
+            return Answer(
+                200, {"environment": service.environment(self.url), "credential": service.credential(self.url)}
+            )
+        if what == "calls":
+            return Answer(200, self._audit(request.json()["ids"]))
+        if what.startswith("data/"):
+            return Answer(200, list(service.store.all(what.removeprefix("data/"))))
+        names = service.store.collections()
+        return Answer(
+            200, {"service": service.slug, "collections": {name: service.store.count(name) for name in names}}
+        )
+
+    def _audit(self, ids: list[str]) -> dict[str, Any]:
+        found: dict[str, list[dict[str, Any]]] = {}
+        for call in self.service.logged_calls():
+            found.setdefault(call.key, []).append(asdict(call))
+        return {
+            "found": {one: found.get(self.service.key_of(one), []) for one in ids},
+            "outcomes": dict(self.service.outcomes),
+            "total": sum(len(calls) for calls in found.values()),
+        }
+
+
+def shape_of(path: str) -> str:
+    """The path with ids blanked, so that counts group: `/v1/people/12` → `/v1/people/{id}`."""
+    return re.sub(r"/(?=[^/]*\d)(?!v\d)[\w-]{1,18}(?=/|$)|/[0-9a-f-]{36}(?=/|$)", "/{id}", path)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: SandboxServer
+    disable_nagle_algorithm = True
+
+    def _serve(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        if length > MAX_BODY:
+            self._send(Answer(413, "Too large"))
+            return
+        parts = urlsplit(self.path)
+        request = Request(
+            method=self.command,
+            path=parts.path,
+            query=parse_qs(parts.query, keep_blank_values=True),
+            headers={key.lower(): value for key, value in self.headers.items()},
+            body=self.rfile.read(length) if length else b"",
+        )
+        control = request.path.startswith("/_sandbox")
+        fault = None if control else self._draw(request, "drop_before", "status", "html502", "slow")
+        if fault is not None and fault.kind == "slow":
+            time.sleep(fault.seconds)
+            fault = None
+        if fault is not None:
+            self._misbehave(fault)
+            return
+        answer = self.server.answer(request)
+        if not control and self._draw(request, "drop_after") is not None:
+            self._cut()
+            return
+        self._send(answer)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = _serve
+
+    def _draw(self, request: Request, *kinds: str) -> Fault | None:
+        with self.server.service.store.lock:
+            return self.server.service.faults.draw(request.method, request.path, *kinds)
+
+    def _misbehave(self, fault: Fault) -> None:
+        if fault.kind == "drop_before":
+            self._cut()
+        elif fault.kind == "html502":
+            page = "<html><body><h1>502 Bad Gateway</h1></body></html>"
+            self._send(Answer(502, page, {"Content-Type": "text/html"}))
+        else:
+            self._send(Answer(fault.status, fault.body, dict(fault.headers or {})))
+
+    def _cut(self) -> None:
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+    def _send(self, answer: Answer) -> None:
+        body, kind = _encode(answer.body)
+        self.send_response(answer.status)
+        headers = {"Content-Type": kind, **answer.headers} if body else answer.headers
+        for key, value in headers.items():
+            self.send_header(key, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
+        """Requests are counted, not printed."""
+
+
+def _encode(body: Any) -> tuple[bytes, str]:
+    if body is None:
+        return b"", ""
+    if isinstance(body, bytes):
+        return body, "application/octet-stream"
+    if isinstance(body, str):
+        return body.encode(), "text/plain; charset=utf-8"
+    return json.dumps(body, ensure_ascii=False).encode(), "application/json;charset=utf-8"

@@ -1,0 +1,174 @@
+"""A CRM that exists in tests only: the smallest service and provider, for what is common to all."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import requests
+
+from integrations import errors
+from integrations.providers.base import CrmProvider, TokenCall
+from integrations.records import (
+    Account,
+    CallActivity,
+    ChangePage,
+    Credential,
+    Cursor,
+    Fetched,
+    FieldSpec,
+    MappingDefault,
+    RateHint,
+    RateLimit,
+    RemoteRecord,
+    Written,
+)
+from integrations.sandbox.http import Answer, Request, Service, route
+
+
+class FakeService(Service):
+    """Tokens that expire and rotate, one list of people, one list of calls that knows no keys."""
+
+    slug = "fakecrm"
+
+    def seed(self) -> None:
+        self.store.put("tokens", "current", {"access": "access-0", "refresh": "refresh-0", "dead": False})
+
+    def before(self, request: Request) -> Answer | None:
+        if request.path == "/token":
+            return None
+        token = self.store.get("tokens", "current") or {}
+        if request.headers.get("authorization") != f"Bearer {token['access']}":
+            return Answer(401, {"message": "expired"})
+        return None
+
+    @route("POST", "/token")
+    def token(self, request: Request) -> Answer:
+        self.store.next_number("refreshes")
+        token = self.store.get("tokens", "current") or {}
+        if token["dead"] or request.form().get("refresh_token") != token["refresh"]:
+            return Answer(400, {"error": "invalid_grant"})
+        number = self.store.next_number("token")
+        fresh = {"access": f"access-{number}", "refresh": f"refresh-{number}", "dead": False}
+        self.store.put("tokens", "current", fresh)
+        return Answer(200, {"access_token": fresh["access"], "refresh_token": fresh["refresh"], "expires_in": 3600})
+
+    @route("GET", "/me")
+    def me(self, request: Request) -> Answer:
+        return Answer(200, {"id": "acct-1", "name": "Fake account"}, {"X-Limit": "100", "X-Remaining": "99"})
+
+    @route("GET", "/people")
+    def people(self, request: Request) -> Answer:
+        after, limit = int(request.arg("after", "0")), int(request.arg("limit", "2"))
+        rows = sorted(self.store.all("people"), key=lambda one: int(one["id"]))
+        return Answer(200, [one for one in rows if int(one["id"]) > after][:limit])
+
+    @route("POST", "/calls")
+    def log_call(self, request: Request) -> Answer:
+        number = str(self.store.next_number("call"))
+        self.store.put("calls", number, {"id": number, **request.json()})
+        return Answer(201, {"id": number})
+
+    @route("GET", "/calls")
+    def calls(self, request: Request) -> Answer:
+        return Answer(200, [one for one in self.store.all("calls") if one["key"] == request.arg("key")])
+
+
+class Provider(CrmProvider):
+    slug = "fakecrm"
+    label = "Fake CRM"
+    hosts = ("*.fakecrm.example",)
+    person_types = ("people",)
+    call_type = "calls"
+    credential_forms = {"oauth": ("access_token", "refresh_token"), "key": ("access_token",)}
+    default_limits = (RateLimit("default", 1000, 10.0),)
+    default_mappings = (
+        MappingDefault("first_name", "first", "bidirectional"),
+        MappingDefault("last_name", "last", "bidirectional"),
+        MappingDefault("email", "email", "bidirectional", "lowercase"),
+        MappingDefault("phone", "phone", "bidirectional", "phone_e164"),
+        MappingDefault("company", "company", "bidirectional"),
+        MappingDefault("do_not_call", "dnc", "bidirectional", "boolean_checkbox"),
+    )
+    mapping_object = "people"
+    default_dispositions = {"Connected": {"outcome": "talked"}}
+    call_batch_size = 5
+
+    @classmethod
+    def base_url(cls, credential: Credential) -> str:
+        return credential.instance_url
+
+    @classmethod
+    def auth_headers(cls, credential: Credential) -> dict[str, str]:
+        return {"Authorization": f"Bearer {credential.access_token}"}
+
+    @classmethod
+    def renewable(cls, credential: Credential) -> bool:
+        return credential.auth == "oauth"
+
+    @classmethod
+    def renew(cls, credential: Credential, call: TokenCall, now: datetime) -> Credential:
+        answer = call(f"{credential.instance_url}/token", {"refresh_token": credential.refresh_token})
+        if answer.status_code >= 500:
+            raise errors.Retry("The token service stumbled.")
+        body = answer.json()
+        if "error" in body:
+            raise errors.Reconnect("The fake CRM has revoked this connection.", detail=body["error"])
+        return replace(
+            credential,
+            access_token=body["access_token"],
+            refresh_token=body["refresh_token"],
+            expires_at=now + timedelta(seconds=body["expires_in"]),
+        )
+
+    @classmethod
+    def rate_hints(cls, response: requests.Response, buckets: Sequence[str]) -> list[RateHint]:
+        if "X-Limit" not in response.headers:
+            return []
+        headers = response.headers
+        return [RateHint(buckets[0], int(headers["X-Limit"]), 10.0, int(headers["X-Remaining"]))]
+
+    def identify(self) -> Account:
+        body = self.api.request("GET", "/me").json()
+        return Account(body["id"], body["name"])
+
+    def prepare(self) -> Mapping[str, Any]:
+        return {}
+
+    def describe(self, object_type: str) -> list[FieldSpec]:
+        return [FieldSpec("first", "First name", "string"), FieldSpec("last", "Last name", "string")]
+
+    def changes(self, object_type: str, cursor: Cursor | None, paths: Sequence[str]) -> Iterator[ChangePage]:
+        after = (cursor or {}).get("after", 0)
+        while True:
+            rows = self.api.request("GET", "/people", params={"after": after, "limit": 50}).json()
+            after = int(rows[-1]["id"]) if rows else after
+            yield ChangePage([self._record(row) for row in rows], {"after": after if len(rows) == 50 else 0, "pass": 1})
+            if len(rows) < 50:
+                return
+
+    def _record(self, row: Mapping[str, Any]) -> RemoteRecord:
+        return RemoteRecord(
+            "people",
+            row["id"],
+            row["fields"],
+            datetime.fromisoformat(row["modified"]),
+            inactive=row.get("inactive", False),
+        )
+
+    def fetch(self, object_type: str, ids: Sequence[str], paths: Sequence[str]) -> Fetched:
+        return Fetched([])
+
+    def log_calls(self, calls: Sequence[CallActivity]) -> list[Written]:
+        return [self._log(call) for call in calls]
+
+    def _log(self, call: CallActivity) -> Written:
+        if call.first_attempt_at is not None:
+            found = self.api.request("GET", "/calls", params={"key": call.key}).json()
+            if found:
+                return Written(call.key, found[0]["id"])
+        body = {"key": call.key, "on": call.record_id, "outcome": dict(call.outcome)}
+        return Written(call.key, self.api.request("POST", "/calls", json=body).json()["id"], created=True)
+
+    def record_url(self, object_type: str, record_id: str) -> str:
+        return f"https://app.fakecrm.example/{object_type}/{record_id}"
