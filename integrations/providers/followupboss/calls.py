@@ -1,0 +1,205 @@
+"""Logs calls, each exactly once, in a service that knows neither external ids nor idempotency keys.
+
+The last line of every note is a marker derived from our call id. A call that an earlier try may have written is looked
+for by its marker among the person's recent calls, and adopted if found. 4xx answers mean that nothing was written.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from integrations import errors
+from integrations.providers.base import Api
+from integrations.providers.followupboss import listing
+from integrations.providers.followupboss.directory import Directory
+from integrations.providers.followupboss.schema import OUTCOMES
+from integrations.records import CallActivity, Connection, Direction, Written
+from integrations.transport.classify import json_of
+
+TRANSLATIONS: Mapping[str, str] = {
+    **{outcome.lower(): outcome for outcome in OUTCOMES},
+    "voicemail": "Left Message",
+    "left voicemail": "Left Message",
+    "wrong number": "Bad Number",
+    "invalid number": "Bad Number",
+    "meeting booked": "Interested",
+    "appointment set": "Interested",
+    "dnc": "Not Interested",
+    "do not call": "Not Interested",
+}
+"""Words of dialers to the service's. A word that is not here ("Connected") has no outcome; the note keeps it."""
+LOOK_BACK = timedelta(minutes=5)
+HIDDEN = "content is hidden"
+"""What the service puts in place of a note that this user may not read."""
+CONCERNS_EVERY_CALL = frozenset({"account_expired", "system_not_registered", "foreign_host"})
+
+
+class CallLog:
+    def __init__(self, connection: Connection, api: Api, directory: Directory, url_of: Callable[[str], str]) -> None:
+        self._connection = connection
+        self._api = api
+        self._directory = directory
+        self._url_of = url_of
+
+    def log(self, call: CallActivity) -> Written:
+        try:
+            return self._write(call)
+        except (errors.FixData, errors.Gone, errors.Stale) as error:
+            return Written(call.key, error=error)
+        except errors.FixConfig as error:
+            if error.cause in CONCERNS_EVERY_CALL or self._refuses_everything():
+                raise
+            return Written(call.key, error=error)
+
+    def _write(self, call: CallActivity) -> Written:
+        person_id = _person_id(call)
+        if call.crm_record_id:
+            self._update(call.crm_record_id, _changeable(call, self._connection.timezone))
+            return self._written(call, call.crm_record_id)
+        if call.first_attempt_at is not None:
+            found = self._find(call, person_id, since=call.first_attempt_at)
+            if found is not None:
+                return self._adopt(call, found)
+        return self._create(call, person_id)
+
+    def _create(self, call: CallActivity, person_id: int) -> Written:
+        body = _body(call, person_id, self._connection.timezone)
+        user_id = self._user_of(call)
+        try:
+            made = self._post({**body, "userId": user_id} if user_id else body)
+        except errors.FixConfig:
+            if not user_id:
+                raise
+            made = self._post(body)  # our role was taken away: better logged in our own name than not at all
+        if not made.get("id"):  # a success may come without a body
+            raise errors.OutcomeUnknown("Follow Up Boss did not say where it keeps this call. We will look it up.")
+        return self._written(call, str(made["id"]), created=True)
+
+    def _post(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        answer = json_of(self._api.request("POST", "/calls", json=body, repeatable=False))
+        return answer if isinstance(answer, dict) else {}
+
+    def _adopt(self, call: CallActivity, found: Mapping[str, Any]) -> Written:
+        wanted = _changeable(call, self._connection.timezone)
+        changed = {key: value for key, value in wanted.items() if found.get(key) != value}
+        if changed:
+            self._update(str(found["id"]), changed)
+        return self._written(call, str(found["id"]))
+
+    def _update(self, call_id: str, body: Mapping[str, Any]) -> None:
+        self._api.request("PUT", f"/calls/{call_id}", json=body, repeatable=True)
+
+    def _find(self, call: CallActivity, person_id: int, *, since: datetime) -> dict[str, Any] | None:
+        """The call if an earlier try wrote it. Raises FixData when two hidden ones could be it."""
+        window = {"personId": person_id, "createdAfter": listing.stamp(since - LOOK_BACK)}
+        recent = listing.everything(self._api, "calls", window)
+        marker = marker_of(call.key)
+        for one in recent:
+            if marker in str(one.get("note") or ""):
+                return one
+        alike = [one for one in recent if _is_hidden(one) and _is_alike(one, call)]
+        if len(alike) > 1:
+            raise errors.FixData(
+                f"Follow Up Boss hides the notes of {len(alike)} calls that could be this one. Look at the person's "
+                "timeline there: delete the call here if it is on it, or retry it if it is missing.",
+                cause="ambiguous_call",
+            )
+        return alike[0] if alike else None
+
+    def _user_of(self, call: CallActivity) -> int | None:
+        """The agent's user, where we may log in somebody else's name."""
+        if not call.agent_email:
+            return None
+        allowed = self._connection.metadata.get("sees_everybody")
+        if allowed is None:
+            allowed = self._directory.me.sees_everybody
+        try:
+            return self._directory.user_id(call.agent_email) if allowed else None
+        except errors.FixConfig:
+            return None
+
+    def _refuses_everything(self) -> bool:
+        """Whether a refusal was about the account (it has lapsed) and not about this one call."""
+        try:
+            self._api.request("GET", "/people", params={"limit": 1, "fields": "id"})
+        except errors.FixConfig:
+            return True
+        return False
+
+    def _written(self, call: CallActivity, call_id: str, *, created: bool = False) -> Written:
+        return Written(call.key, id=call_id, url=self._url_of(call.record_id), created=created)
+
+
+def marker_of(key: str) -> str:
+    return f"[ref:dlr-{hashlib.sha256(key.encode()).hexdigest()[:12]}]"
+
+
+def outcome_of(call: CallActivity) -> str:
+    word = str(call.outcome.get("outcome") or call.disposition)
+    return TRANSLATIONS.get(re.sub(r"[^a-z]+", " ", word.lower()).strip(), "")
+
+
+def note_of(call: CallActivity, timezone: str) -> str:
+    """The real start stands in the note, since `created` is the time of our request and can't be set."""
+    started = call.started_at.astimezone(_zone(timezone))
+    head = f"Disposition: {call.disposition}\nStarted {started:%Y-%m-%d %H:%M %Z}, {_clock(call.duration_seconds)}"
+    return "\n".join(part for part in (head, call.notes.strip(), marker_of(call.key)) if part)
+
+
+def _zone(name: str) -> tzinfo:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError):
+        return UTC
+
+
+def _clock(seconds: int) -> str:
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _person_id(call: CallActivity) -> int:
+    if not call.record_id.isdecimal():
+        raise errors.FixData(
+            "A call in Follow Up Boss belongs to a person, and this one names none. Link it to a contact."
+        )
+    return int(call.record_id)
+
+
+def _changeable(call: CallActivity, timezone: str) -> dict[str, Any]:
+    """What may be corrected later. A missing outcome is left as it is: the service has no word for "none"."""
+    body = {
+        "note": note_of(call, timezone),
+        "duration": call.duration_seconds,
+        "outcome": outcome_of(call),
+        "recordingUrl": call.recording_url,
+    }
+    return {key: value for key, value in body.items() if value != ""}
+
+
+def _body(call: CallActivity, person_id: int, timezone: str) -> dict[str, Any]:
+    incoming = call.direction is Direction.INBOUND
+    if not call.phone:
+        raise errors.FixData(
+            "Follow Up Boss wants the phone number of a call. Add it to the call and retry.", fields=["phone"]
+        )
+    sides = {"fromNumber": call.phone, "toNumber": call.from_number}
+    if not incoming:
+        sides = {"fromNumber": call.from_number, "toNumber": call.phone}
+    body = {"personId": person_id, "phone": call.phone, "isIncoming": incoming, **_changeable(call, timezone)}
+    return body | {key: number for key, number in sides.items() if number}
+
+
+def _is_hidden(one: Mapping[str, Any]) -> bool:
+    return str(one.get("note") or "").lower().startswith(HIDDEN)
+
+
+def _is_alike(one: Mapping[str, Any], call: CallActivity) -> bool:
+    ours, theirs = (re.sub(r"\D", "", str(number or "")) for number in (call.phone, one.get("phone")))
+    same_number = min(len(ours), len(theirs)) >= 7 and (ours.endswith(theirs) or theirs.endswith(ours))
+    same_side = bool(one.get("isIncoming")) == (call.direction is Direction.INBOUND)
+    return same_number and same_side and one.get("duration") == call.duration_seconds

@@ -1,0 +1,88 @@
+"""Who we are and who else works in the account: the role behind a credential, and users by e-mail address and id."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from integrations import errors
+from integrations.providers.base import Api
+from integrations.providers.followupboss import listing
+from integrations.transport.classify import json_of
+
+SEES_EVERYBODY = frozenset({"owner", "admin", "broker"})
+"""Roles that see all people and may log calls in another user's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Me:
+    account_id: str
+    account_name: str
+    domain: str
+    user_id: str
+    email: str
+    role: str
+    """Lower case; "owner" for the account's owner, blank when it could not be read."""
+
+    @property
+    def sees_everybody(self) -> bool:
+        return self.role in SEES_EVERYBODY
+
+
+class Directory:
+    """Looked up once per instance, and again when somebody new turns up."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    @cached_property
+    def me(self) -> Me:
+        # Not `/me`: its answer repeats the key that was used.
+        body = json_of(self._api.request("GET", "/identity"))
+        if not isinstance(body, dict) or not isinstance(body.get("account"), dict):
+            raise errors.Retry("Follow Up Boss did not say whose key this is. We will ask again.")
+        account, user = body["account"], body.get("user") or {}
+        domain = str(account.get("domain") or "")
+        return Me(
+            account_id=str(account.get("id") or ""),
+            account_name=str(account.get("name") or domain),
+            domain=domain,
+            user_id=str(user.get("id") or ""),
+            email=str(user.get("email") or ""),
+            role=self._role(str(user.get("id") or "")),
+        )
+
+    def _role(self, user_id: str) -> str:
+        try:
+            user = json_of(self._api.request("GET", f"/users/{user_id}"))
+        except (errors.FixConfig, errors.Gone):
+            return ""
+        if not isinstance(user, dict):
+            return ""
+        return "owner" if user.get("isOwner") else str(user.get("role") or "").lower()
+
+    @cached_property
+    def users(self) -> list[dict[str, Any]]:
+        return listing.everything(self._api, "users", {"includeDeleted": "true"})
+
+    def emails(self, ids: Iterable[Any]) -> Mapping[int, str] | None:
+        """User id → e-mail address. Asks again when an id is new; None when this credential may not see users."""
+        try:
+            known = self._emails()
+            if not set(ids) - {None} <= known.keys():
+                del self.users
+                known = self._emails()
+        except errors.FixConfig:
+            return None
+        return known
+
+    def _emails(self) -> dict[int, str]:
+        return {int(user["id"]): str(user.get("email") or "") for user in self.users if user.get("id")}
+
+    def user_id(self, email: str) -> int | None:
+        """The active user with this address."""
+        for user in self.users:
+            active = "deleted" not in str(user.get("status") or "").lower()
+            if active and str(user.get("email") or "").strip().lower() == email.strip().lower():
+                return int(user["id"])
+        return None

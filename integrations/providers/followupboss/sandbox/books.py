@@ -1,0 +1,46 @@
+"""How a demo or a test gets in, and what the call log holds in plain words."""
+
+from typing import Any, ClassVar
+
+from integrations.providers.followupboss.calls import marker_of
+from integrations.providers.followupboss.sandbox.door import Door
+from integrations.providers.followupboss.sandbox.seed import CLIENT_ID, CLIENT_SECRET, OWNER_KEY
+from integrations.sandbox.http import LoggedCall
+
+
+class Books(Door):
+    outcomes: ClassVar[dict[str, str]] = {
+        "Connected": "",
+        "No Answer": "No Answer",
+        "Voicemail": "Left Message",
+        "Meeting Booked": "Interested",
+        "Not Interested": "Not Interested",
+        "DNC": "Not Interested",
+    }
+
+    def environment(self, url: str) -> dict[str, str]:
+        return {
+            "FOLLOWUPBOSS_API_URL": f"{url}/v1",
+            "FOLLOWUPBOSS_TOKEN_URL": f"{url}/oauth/token",
+            "FOLLOWUPBOSS_AUTHORIZE_URL": f"{url}/oauth/authorize",
+            "FOLLOWUPBOSS_CLIENT_ID": CLIENT_ID,
+            "FOLLOWUPBOSS_CLIENT_SECRET": CLIENT_SECRET,
+            "FOLLOWUPBOSS_SYSTEM": "Dialbridge",
+            "FOLLOWUPBOSS_SYSTEM_KEY": "sandbox-system-key",
+        }
+
+    def credential(self, url: str) -> dict[str, Any]:
+        return {"auth": "api_key", "api_key": OWNER_KEY}
+
+    def key_of(self, call_id: str) -> str:
+        return marker_of(call_id)
+
+    def logged_calls(self) -> list[LoggedCall]:
+        return [
+            LoggedCall(
+                str(call.get("note") or "").rstrip().rpartition("\n")[2],
+                str(call["personId"]),
+                call.get("outcome") or "",
+            )
+            for call in self.store.all("calls")
+        ]

@@ -1,0 +1,59 @@
+"""A call's outcome, from a word to the GUID that HubSpot keeps."""
+
+import logging
+import re
+from collections.abc import Mapping
+
+from integrations import errors
+from integrations.providers.base import Api
+from integrations.providers.hubspot.answers import body_of
+from integrations.providers.hubspot.endpoints import path
+
+log = logging.getLogger(__name__)
+
+PROPERTY = "hs_call_disposition"
+STANDARD: Mapping[str, str] = {
+    "busy": "9d9162e7-6cf3-4944-bf63-4dff82258764",
+    "connected": "f240bbac-87c9-4f6e-bf70-924b57d47db7",
+    "left-live-message": "a4c4c377-d246-4b32-a13b-75a56a4cd0ff",
+    "left-voicemail": "b2cf5968-551e-4856-9783-52b3da59a7d0",
+    "no-answer": "73a0d17f-1163-4015-bdd5-ec830791da20",
+    "wrong-number": "17b47fee-58de-441e-a44c-c6300d46f273",
+}
+"""Word → GUID of the outcomes that every portal starts with."""
+
+
+class Outcomes:
+    """The portal's own outcomes, read once per provider instance."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._guids: dict[str, str] | None = None
+
+    def guid(self, word: str) -> str:
+        """Takes a label, a slug or the GUID itself. Empty for an outcome that this portal does not have."""
+        if not word:
+            return ""
+        found = self._known().get(slug(word), "")
+        if not found:
+            log.warning("HubSpot has no call outcome %r: the call is logged without one.", word)
+        return found
+
+    def _known(self) -> dict[str, str]:
+        if self._guids is None:
+            self._guids = self._load()
+        return self._guids
+
+    def _load(self) -> dict[str, str]:
+        try:
+            body = body_of(self._api.request("GET", path("property", type="calls", name=PROPERTY)))
+        except (errors.FixConfig, errors.Gone):
+            body = {}
+        own = {slug(str(option.get("label", ""))): str(option["value"]) for option in body.get("options") or []}
+        guids = set(own.values()) or set(STANDARD.values())
+        standard = {word: guid for word, guid in STANDARD.items() if guid in guids}
+        return {**standard, **own, **{slug(guid): guid for guid in guids}}
+
+
+def slug(text: str) -> str:
+    return re.sub(r"[\W_]+", "-", text.strip().lower()).strip("-")

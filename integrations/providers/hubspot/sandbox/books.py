@@ -1,0 +1,41 @@
+"""How a demo or a test gets in, and what the portal's calls say in plain words."""
+
+from typing import Any, ClassVar
+
+from integrations.providers.hubspot.outcomes import STANDARD
+from integrations.providers.hubspot.sandbox.portal import CLIENT_ID, CLIENT_SECRET, PRIVATE_TOKEN
+from integrations.sandbox.http import LoggedCall, Service
+
+LABELS = {guid: word for word, guid in STANDARD.items()}
+
+
+class Books(Service):
+    outcomes: ClassVar[dict[str, str]] = {
+        "Connected": "connected",
+        "No Answer": "no-answer",
+        "Voicemail": "left-voicemail",
+        "Meeting Booked": "connected",
+        "Not Interested": "busy",
+        "DNC": "busy",
+    }
+
+    def environment(self, url: str) -> dict[str, str]:
+        return {
+            "HUBSPOT_API_URL": url,
+            "HUBSPOT_AUTHORIZE_URL": f"{url}/oauth/authorize",
+            "HUBSPOT_CLIENT_ID": CLIENT_ID,
+            "HUBSPOT_CLIENT_SECRET": CLIENT_SECRET,
+        }
+
+    def credential(self, url: str) -> dict[str, Any]:
+        return {"auth": "private_app", "access_token": PRIVATE_TOKEN}
+
+    def logged_calls(self) -> list[LoggedCall]:
+        found = []
+        for call in self.store.all("calls"):
+            properties = call["properties"]
+            linked = call["associations"].get("contacts", [])
+            guid = properties.get("hs_call_disposition") or ""
+            on = ",".join(str(contact) for contact in linked)
+            found.append(LoggedCall(properties.get("dialer_call_id") or "", on, LABELS.get(guid, guid)))
+        return found
