@@ -1,0 +1,19 @@
+from django.apps import AppConfig, apps
+from django.db.models.signals import post_migrate
+from django.utils.translation import gettext_lazy as _
+
+
+class SyncConfig(AppConfig):
+    name = "sync"
+    verbose_name = _("Sync")
+
+    def ready(self) -> None:
+        from sync import handlers, pulling, schedules
+
+        handlers.register(pulling.KIND, pulling.PullHandler())
+        post_migrate.connect(
+            lambda using="default", **_: schedules.install(using),
+            sender=apps.get_app_config("django_q"),
+            dispatch_uid="dialbridge_schedules",
+            weak=False,
+        )

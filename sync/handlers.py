@@ -1,0 +1,35 @@
+"""Who does which kind of job. Apps above register theirs when they are ready, so that the queue knows none of them."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from integrations.providers.base import CrmProvider
+from sync.models import SyncRecord
+from sync.queue import Claim, Outcome
+
+
+class Handler(Protocol):
+    def batch_size(self, provider: type[CrmProvider]) -> int:
+        """How many jobs of this kind one go takes."""
+
+    def work(self, provider: CrmProvider, claimed: Claim) -> "Result":
+        """Does the jobs. An error that concerns all of them is raised; one that concerns a job stands in its outcome."""
+
+
+class Result:
+    """The outcomes of a claim, and the links to keep with them."""
+
+    def __init__(self, outcomes: Sequence[Outcome], links: Sequence[SyncRecord] = ()) -> None:
+        self.outcomes = outcomes
+        self.links = links
+
+
+_HANDLERS: dict[str, Handler] = {}
+
+
+def register(kind: str, handler: Handler) -> None:
+    _HANDLERS[kind] = handler
+
+
+def handler_of(kind: str) -> Handler:
+    return _HANDLERS[kind]

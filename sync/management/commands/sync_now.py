@@ -1,0 +1,83 @@
+import sys
+import time
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from integrations.commands import JsonCommand, tenant_by_slug
+from integrations.models import CrmConnection, Tenant
+from integrations.registry import PROVIDERS, provider_class
+from integrations.transport.client import COMMAND
+from sync.models import SyncRun
+from sync.pull import pull
+
+COUNTS = ("created", "updated", "unchanged", "skipped", "conflicts", "errored", "api_calls")
+
+
+class Command(JsonCommand):
+    help = "Pulls what changed in a tenant's CRMs, here and now."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("tenant", help="the tenant's short name")
+        parser.add_argument("--provider", choices=list(PROVIDERS), help="only this CRM")
+        parser.add_argument("--object", help="only this kind of record, such as Lead")
+        parser.add_argument("--full", action="store_true", help="read everything, not only what changed")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        totals = dict.fromkeys(COUNTS, 0)
+        started = time.monotonic()
+        with tenant_by_slug(options["tenant"]) as tenant:
+            for connection in self._connections(tenant, options):
+                for object_type in self._object_types(connection, options["object"]):
+                    run = self._pull(connection, object_type, options)
+                    for name in COUNTS:
+                        totals[name] += getattr(run, name)
+        seconds = round(time.monotonic() - started, 2)
+        text = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in totals.items())
+        self.report(options, {**totals, "seconds": seconds}, f"{text} in {seconds} s")
+
+    def _connections(self, tenant: Tenant, options: dict[str, Any]) -> list[CrmConnection]:
+        rows = CrmConnection.objects.select_related("tenant").filter(tenant=tenant)
+        if options["provider"]:
+            rows = rows.filter(provider=options["provider"])
+        found = list(rows.exclude(status=CrmConnection.Status.DISCONNECTED))
+        if not found:
+            raise CommandError("Nothing is connected. Connect a CRM with: manage.py connect_crm TENANT PROVIDER")
+        return found
+
+    def _object_types(self, connection: CrmConnection, wanted: str | None) -> list[str]:
+        known = provider_class(connection.provider).person_types
+        if wanted and wanted not in known:
+            if len(known) and wanted.lower() in {name.lower() for name in known}:
+                return [name for name in known if name.lower() == wanted.lower()]
+            raise CommandError(f"{connection.get_provider_display()} has no {wanted!r}. It has: {', '.join(known)}.")
+        return [wanted] if wanted else list(known)
+
+    def _pull(self, connection: CrmConnection, object_type: str, options: dict[str, Any]) -> SyncRun:
+        label = f"{connection.get_provider_display()} {object_type}"
+        show = None if options["json"] or not sys.stderr.isatty() else _bar(label)
+        run: SyncRun | None = None
+        while True:
+            pulled = pull(
+                connection, object_type, COMMAND, full=options["full"] and run is None, run=run, progress=show
+            )
+            run = pulled.run
+            if pulled.finished:
+                break
+            time.sleep(pulled.wait)
+        if show:
+            sys.stderr.write("\n")
+        return run
+
+
+def _bar(label: str) -> Any:
+    def show(run: SyncRun) -> None:
+        seen = run.created + run.updated + run.unchanged + run.skipped
+        whole = run.expected or seen
+        filled = round(30 * min(1.0, seen / whole)) if whole else 0
+        sys.stderr.write(f"\r{label:<28} [{'#' * filled}{' ' * (30 - filled)}] {seen}/{whole or '?'}")
+        sys.stderr.flush()
+
+    return show

@@ -1,0 +1,246 @@
+"""The job table: what has to be done, by whom it is being done, and what became of it.
+
+Claiming counts the attempt and commits before any work starts, so a job that kills its worker is counted like any other. A
+lease that runs out puts its jobs back. Waking a worker is a hint and may be lost or doubled; `wake_due` finds what was missed.
+"""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import connection as database
+from django.db import models, transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+from django_q.tasks import async_task
+
+from integrations import tenancy
+from integrations.models import CrmConnection
+from sync.bulk import upsert
+from sync.models import SyncJob
+
+WORK_TASK = "sync.tasks.work"
+LOST_WAKE_UP = timedelta(seconds=30)
+"""A wake-up that nobody answered for so long counts as lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Jobs of one kind that this process may work on until the lease runs out."""
+
+    token: uuid.UUID
+    claimed_at: datetime
+    jobs: Sequence[SyncJob]
+
+    def tried_before(self, job: SyncJob) -> datetime | None:
+        """When an earlier attempt that may have reached the CRM began; None for a job that certainly has not."""
+        first = job.first_attempt_at
+        return first if first is not None and first < self.claimed_at else None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one job of a claim."""
+
+    job: SyncJob
+    state: str
+    wait: float = 0.0
+    """Seconds until the next try, when `state` is ready."""
+    counts: bool = True
+    """Whether this was an attempt; being told to slow down is not."""
+    maybe_written: bool = False
+    cause: str = ""
+    error: str = ""
+    detail: str = ""
+    payload: dict[str, Any] | None = field(default=None)
+
+
+def enqueue(jobs: Iterable[SyncJob]) -> None:
+    """Adds jobs in the caller's transaction and wakes their connections once it commits.
+
+    A job whose twin (same connection, kind and key) is already waiting is left out: the twin will do.
+    """
+    rows = list(jobs)
+    if not rows:
+        return
+    SyncJob.objects.bulk_create(rows, ignore_conflicts=True)
+    for connection_id in {row.connection_id for row in rows}:
+        transaction.on_commit(lambda connection_id=connection_id: wake(connection_id))
+
+
+def wake(connection_id: uuid.UUID) -> bool:
+    """Sends a worker to this connection, unless one is on its way already."""
+    with tenancy.everyone():
+        asked = (
+            CrmConnection.objects.filter(pk=connection_id)
+            .filter(models.Q(wake_requested_at=None) | models.Q(wake_requested_at__lt=Now() - LOST_WAKE_UP))
+            .update(wake_requested_at=Now())
+        )
+    if asked:
+        async_task(WORK_TASK, str(connection_id))
+    return bool(asked)
+
+
+def answer_wake_up(connection_id: uuid.UUID) -> None:
+    """To be called before looking for work, so that work added meanwhile asks for another wake-up."""
+    CrmConnection.objects.filter(pk=connection_id).update(wake_requested_at=None)
+
+
+def wake_due() -> int:
+    """Wakes every connection with work that is due: what was lost, and what waited for its time. Returns how many."""
+    with tenancy.everyone():
+        due = (
+            CrmConnection.objects.filter(status=CrmConnection.Status.CONNECTED)
+            .filter(
+                models.Exists(
+                    SyncJob.objects.filter(connection=models.OuterRef("pk"), state="ready", not_before__lte=Now())
+                )
+            )
+            .filter(models.Q(wake_requested_at=None) | models.Q(wake_requested_at__lt=Now() - LOST_WAKE_UP))
+            .values_list("pk", flat=True)
+        )
+        return sum(wake(connection_id) for connection_id in list(due))
+
+
+def release_expired() -> int:
+    """Puts back the jobs of workers that died or hung. Returns how many."""
+    # A waiting twin does what the lost one would have done.
+    with tenancy.everyone(), transaction.atomic():
+        lost = list(
+            SyncJob.objects.select_for_update(skip_locked=True).filter(state="leased", lease_until__lt=Now())[:1000]
+        )
+        twins = set(
+            SyncJob.objects.filter(state="ready", key__in=[job.key for job in lost]).values_list(
+                "connection_id", "kind", "key"
+            )
+        )
+        doubled = [job.pk for job in lost if (job.connection_id, job.kind, job.key) in twins]
+        SyncJob.objects.filter(pk__in=doubled).update(state="done", lease_token=None, finished_at=Now())
+        back = [job.pk for job in lost if job.pk not in set(doubled)]
+        SyncJob.objects.filter(pk__in=back).update(state="ready", lease_token=None, lease_until=None)
+    return len(lost)
+
+
+_CLAIM = """
+WITH next AS (
+    SELECT id FROM sync_jobs waiting
+    WHERE connection_id = %(connection)s AND state = 'ready' AND kind = %(kind)s AND not_before <= clock_timestamp()
+      AND NOT EXISTS (
+        SELECT 1 FROM sync_jobs busy
+        WHERE busy.connection_id = waiting.connection_id AND busy.kind = waiting.kind AND busy.key = waiting.key
+          AND busy.state = 'leased'
+      )
+    ORDER BY lane, id
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE sync_jobs SET
+    state = 'leased', lease_token = %(token)s, attempts = attempts + 1,
+    lease_until = clock_timestamp() + make_interval(secs => %(lease)s),
+    first_attempt_at = coalesce(first_attempt_at, %(now)s)
+FROM next WHERE sync_jobs.id = next.id
+RETURNING sync_jobs.id
+"""
+
+
+def next_kind(connection_id: uuid.UUID) -> str | None:
+    """The kind of the job that is first in line, lanes before age."""
+    kind: str | None = (
+        SyncJob.objects.filter(connection_id=connection_id, state="ready", not_before__lte=Now())
+        .order_by("lane", "id")
+        .values_list("kind", flat=True)
+        .first()
+    )
+    return kind
+
+
+def claim(connection_id: uuid.UUID, kind: str, limit: int) -> Claim:
+    """Takes up to `limit` due jobs of this kind, and counts the attempt. Commits at once."""
+    token = uuid.uuid4()
+    with transaction.atomic(), database.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        now = cursor.fetchone()[0]
+        cursor.execute(
+            _CLAIM,
+            {
+                "connection": connection_id,
+                "kind": kind,
+                "limit": limit,
+                "token": token,
+                "lease": settings.JOB_LEASE_SECONDS,
+                "now": now,
+            },
+        )
+        ids = [row[0] for row in cursor.fetchall()]
+    jobs = list(SyncJob.objects.filter(pk__in=ids).order_by("lane", "id")) if ids else []
+    return Claim(token, now, jobs)
+
+
+def settle(claimed: Claim, outcomes: Sequence[Outcome]) -> None:
+    """Writes what became of the jobs, in the caller's transaction. A job whose lease was lost meanwhile is left alone."""
+    held = {
+        job.pk: job
+        for job in SyncJob.objects.select_for_update().filter(
+            pk__in=[outcome.job.pk for outcome in outcomes], lease_token=claimed.token
+        )
+    }
+    rows = [_settled(held[outcome.job.pk], outcome, claimed) for outcome in outcomes if outcome.job.pk in held]
+    again = [row for row in rows if row.state == "ready"]
+    twins = set(
+        SyncJob.objects.filter(state="ready", key__in=[row.key for row in again]).values_list(
+            "connection_id", "kind", "key"
+        )
+    )
+    for row in again:
+        if (row.connection_id, row.kind, row.key) in twins:
+            row.state = SyncJob.State.DONE  # a newer twin waits and will do it
+    upsert(SyncJob, rows, _SETTLED_FIELDS)
+
+
+_SETTLED_FIELDS = [
+    "state", "lease_token", "lease_until", "attempts", "first_attempt_at", "not_before", "cause", "error", "error_detail",
+    "finished_at", "payload",
+]  # fmt: skip
+
+
+def _settled(row: SyncJob, outcome: Outcome, claimed: Claim) -> SyncJob:
+    row.state = outcome.state
+    row.lease_token = None
+    row.lease_until = None
+    row.cause, row.error, row.error_detail = outcome.cause, outcome.error, outcome.detail
+    if not outcome.counts:
+        row.attempts -= 1
+    if not outcome.maybe_written and row.first_attempt_at is not None and row.first_attempt_at >= claimed.claimed_at:
+        row.first_attempt_at = None
+    if outcome.payload is not None:
+        row.payload = outcome.payload
+    if outcome.state == SyncJob.State.READY:
+        row.not_before = timezone.now() + timedelta(seconds=outcome.wait)
+    else:
+        row.finished_at = timezone.now()
+    return row
+
+
+def replay(jobs: models.QuerySet[SyncJob]) -> int:
+    """Puts dead jobs back to work, with fresh attempts. Returns how many."""
+    rows = list(jobs.filter(state=SyncJob.State.DEAD))
+    waiting = set(
+        SyncJob.objects.filter(state__in=["ready", "leased"], key__in=[row.key for row in rows]).values_list(
+            "connection_id", "kind", "key"
+        )
+    )
+    chosen: dict[tuple[Any, str, str], SyncJob] = {}
+    for row in rows:
+        identity = (row.connection_id, row.kind, row.key)
+        if identity not in waiting:
+            chosen[identity] = row
+    ids = [row.pk for row in chosen.values()]
+    done = SyncJob.objects.filter(pk__in=ids, state=SyncJob.State.DEAD).update(
+        state=SyncJob.State.READY, attempts=0, not_before=Now(), finished_at=None
+    )
+    for connection_id in {row.connection_id for row in chosen.values()}:
+        transaction.on_commit(lambda connection_id=connection_id: wake(connection_id))
+    return done

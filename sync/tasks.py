@@ -1,0 +1,25 @@
+"""What django-q2 calls. Each task is only a wake-up: running one twice, late or never changes nothing but the delay."""
+
+from uuid import UUID
+
+from integrations import tenancy
+from integrations.models import CrmConnection
+from sync import queue, pulling
+from sync.work import work as work_jobs
+
+
+def work(connection_id: str) -> None:
+    work_jobs(UUID(connection_id))
+
+
+def sweep() -> None:
+    """Finds lost wake-ups and the jobs of dead workers."""
+    queue.release_expired()
+    queue.wake_due()
+
+
+def catch_up() -> None:
+    """Asks every working connection for what changed since the last pass."""
+    with tenancy.everyone():
+        connections = list(CrmConnection.objects.filter(status=CrmConnection.Status.CONNECTED, tenant__is_active=True))
+        pulling.enqueue_all(connections)

@@ -1,0 +1,60 @@
+"""A contact's fields as plain JSON values, the form in which they are mapped, compared and remembered."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sync.models import Contact
+
+TEXT = frozenset(
+    "first_name last_name email phone mobile_phone company title lead_status owner_email last_disposition".split()
+)
+CUSTOM = "custom."
+
+
+def read(contact: Contact, fields: Iterable[str]) -> dict[str, Any]:
+    """The contact's values: None for blank, times as ISO 8601 in UTC."""
+    return {name: _read_one(contact, name) for name in fields}
+
+
+def _read_one(contact: Contact, name: str) -> Any:
+    value = contact.custom.get(name[len(CUSTOM) :]) if name.startswith(CUSTOM) else getattr(contact, name)
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return None if value == "" else value
+
+
+def write(contact: Contact, values: Mapping[str, Any]) -> None:
+    """Sets the contact's fields; the caller saves."""
+    for name, value in values.items():
+        if name.startswith(CUSTOM):
+            contact.custom = {**contact.custom, name[len(CUSTOM) :]: value}
+        else:
+            setattr(contact, name, _stored(name, value))
+
+
+def _stored(name: str, value: Any) -> Any:
+    if name in TEXT:
+        return "" if value is None else str(value)
+    if name == "do_not_call":
+        return bool(value)
+    if name == "call_count":
+        return int(value or 0)
+    if name == "last_called_at" and isinstance(value, str):
+        return datetime.fromisoformat(value)
+    return value
+
+
+def storable(value: Any) -> Any:
+    """The same JSON without what PostgreSQL can't hold: NUL characters and lone surrogates."""
+    if isinstance(value, str):
+        return value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8") if _unstorable(value) else value
+    if isinstance(value, Mapping):
+        return {storable(key): storable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable(item) for item in value]
+    return value
+
+
+def _unstorable(text: str) -> bool:
+    return "\x00" in text or any("\ud800" <= char <= "\udfff" for char in text)

@@ -1,0 +1,113 @@
+"""Works the jobs of one connection: claim a batch, do it, write down what became of it; for a while, then let others go.
+
+What an error means for a job is decided here and nowhere else: slow down, try later, look it up first, stop the connection,
+or lay it aside for a person.
+"""
+
+import logging
+import random
+import time
+from collections import Counter
+from uuid import UUID
+
+from django.db import transaction
+
+from integrations import errors, tenancy
+from integrations.crm import open_crm
+from integrations.models import CrmConnection
+from integrations.registry import provider_class
+from integrations.transport import retry
+from integrations.transport.client import WORKER, Patience
+from sync import queue
+from sync.bulk import upsert
+from sync.handlers import Result, handler_of
+from sync.models import SyncJob, SyncRecord
+from sync.queue import Outcome
+
+log = logging.getLogger("dialbridge.work")
+
+SLICE_SECONDS = 20.0
+"""How long one connection may keep a worker before others get their turn."""
+LINK_FIELDS = [
+    "connection", "local_record_id", "local_table", "sync_status", "last_synced_at", "metadata", "url", "updated_at",
+]  # fmt: skip
+
+
+def work(connection_id: UUID, *, seconds: float = SLICE_SECONDS, patience: Patience = WORKER) -> Counter[str]:
+    """Does this connection's due jobs for about `seconds`; what is left is woken again. Returns outcomes by state."""
+    done: Counter[str] = Counter()
+    with tenancy.everyone():
+        connection = CrmConnection.objects.select_related("tenant").filter(pk=connection_id).first()
+    if connection is None:
+        return done
+    with tenancy.scope(connection.tenant_id):
+        queue.answer_wake_up(connection_id)
+        started = time.monotonic()
+        while time.monotonic() - started < seconds:
+            connection.refresh_from_db(fields=["status"])
+            kind = queue.next_kind(connection_id) if connection.is_usable else None
+            if kind is None:
+                return done
+            outcomes = _one_batch(connection, kind, patience)
+            done.update(outcome.state for outcome in outcomes)
+            if not outcomes or any(outcome.wait > 0 and not outcome.counts for outcome in outcomes):
+                return done
+    queue.wake(connection_id)
+    return done
+
+
+def _one_batch(connection: CrmConnection, kind: str, patience: Patience) -> list[Outcome]:
+    handler = handler_of(kind)
+    claimed = queue.claim(connection.pk, kind, handler.batch_size(provider_class(connection.provider)))
+    if not claimed.jobs:
+        return []
+    provider, _api = open_crm(connection, patience)
+    pause = float(connection.settings.get("unknown_outcome_pause", provider.unknown_outcome_pause))
+    try:
+        result = handler.work(provider, claimed)
+    except errors.CrmError as error:
+        result = Result([judge(job, error, pause) for job in claimed.jobs])
+    except Exception as error:
+        log.exception("A job of kind %s failed in our own code", kind)
+        result = Result([_our_fault(job, error) for job in claimed.jobs])
+    with transaction.atomic():
+        upsert(
+            SyncRecord, result.links, LINK_FIELDS, key=["tenant", "crm_provider", "crm_object_type", "crm_record_id"]
+        )
+        queue.settle(claimed, result.outcomes)
+    return list(result.outcomes)
+
+
+def judge(job: SyncJob, error: errors.CrmError, unknown_pause: float = 0.0) -> Outcome:
+    """What an error means for a job."""
+    facts = {"cause": error.cause, "error": error.message, "detail": error.detail}
+    if isinstance(error, errors.Throttled):
+        return Outcome(job, "ready", wait=max(error.after or 0.0, 1.0), counts=False, **facts)  # type: ignore[arg-type]
+    if isinstance(error, errors.Reconnect):
+        # The connection stops; its work waits in order until somebody connects it again.
+        return Outcome(job, "ready", wait=1.0, counts=False, **facts)  # type: ignore[arg-type]
+    if isinstance(error, errors.Retry | errors.Stale):
+        if retry.exhausted(job.attempts):
+            return Outcome(job, "dead", maybe_written=True, **facts)  # type: ignore[arg-type]
+        unknown = isinstance(error, errors.OutcomeUnknown)
+        wait = retry.delay(job.attempts, after=getattr(error, "after", None), random=random.random())  # noqa: S311
+        return Outcome(
+            job,
+            "ready",
+            wait=max(wait, unknown_pause if unknown else 0.0),
+            maybe_written=unknown,
+            **facts,  # type: ignore[arg-type]
+        )
+    return Outcome(job, "dead", **facts)  # type: ignore[arg-type]
+
+
+def _our_fault(job: SyncJob, error: Exception) -> Outcome:
+    if not retry.exhausted(job.attempts):
+        wait = retry.delay(job.attempts, random=random.random())  # noqa: S311
+        return Outcome(
+            job, "ready", wait=wait, maybe_written=True, cause="internal", error=_INTERNAL, detail=repr(error)[:500]
+        )
+    return Outcome(job, "dead", maybe_written=True, cause="internal", error=_INTERNAL, detail=repr(error)[:500])
+
+
+_INTERNAL = "Something in Dialbridge itself failed. Support has been told by the log; the job can be tried again."
