@@ -1,0 +1,99 @@
+"""Logs calls in a CRM: the handler of `log_call` jobs."""
+
+from collections.abc import Mapping
+
+from django.conf import settings
+from django.utils import timezone
+
+from activities.dispositions import DispositionTable
+from activities.models import Call, DispositionMap
+from activities.payload import activity_of
+from integrations import errors
+from integrations.models import CrmConnection
+from integrations.providers.base import CrmProvider
+from integrations.records import CallActivity, Written
+from sync.handlers import Result
+from sync.models import SyncJob, SyncRecord
+from sync.queue import Claim, Outcome
+from sync.work import judge
+
+CALLS = Call._meta.db_table
+
+
+class LogCalls:
+    """A batch of calls of one connection in the CRM's best batch, each call once."""
+
+    def batch_size(self, provider: type[CrmProvider]) -> int:
+        return provider.call_batch_size
+
+    def work(self, provider: CrmProvider, claimed: Claim) -> Result:
+        calls = Call.objects.select_related("contact").in_bulk([job.local_record_id for job in claimed.jobs])
+        known = self._known_ids(claimed)
+        table = self._dispositions(provider, claimed)
+        jobs = {str(job.local_record_id): job for job in claimed.jobs if job.local_record_id in calls}
+        activities = [
+            activity_of(
+                calls[job.local_record_id],
+                object_type=job.payload.get("object_type") or provider.person_types[0],
+                record_id=job.payload["record_id"],
+                outcome=table.values_of(calls[job.local_record_id].disposition),
+                public_url=settings.PUBLIC_URL,
+                first_attempt_at=claimed.tried_before(job),
+                crm_record_id=known.get(job.local_record_id, ""),
+            )
+            for job in jobs.values()
+        ]
+        written = {one.key: one for one in provider.log_calls(activities)} if activities else {}
+        connection = CrmConnection.objects.get(pk=claimed.jobs[0].connection_id)
+        pause = float(connection.settings.get("unknown_outcome_pause", provider.unknown_outcome_pause))
+        outcomes = [Outcome(job, "done") for job in claimed.jobs if job.local_record_id not in calls]
+        links = []
+        for activity in activities:
+            job, result = jobs[activity.key], written.get(activity.key)
+            outcomes.append(_outcome(job, result, pause))
+            if result is not None and result.error is None:
+                links.append(_link(provider, connection, job, activity, result))
+        return Result(outcomes, links)
+
+    def _known_ids(self, claimed: Claim) -> Mapping[object, str]:
+        return dict(
+            SyncRecord.objects.filter(
+                connection_id=claimed.jobs[0].connection_id,
+                local_table=CALLS,
+                local_record_id__in=[job.local_record_id for job in claimed.jobs],
+            ).values_list("local_record_id", "crm_record_id")
+        )
+
+    def _dispositions(self, provider: CrmProvider, claimed: Claim) -> DispositionTable:
+        rows = DispositionMap.objects.filter(tenant_id=claimed.jobs[0].tenant_id, crm_provider=provider.slug)
+        return DispositionTable(provider.default_dispositions, dict(rows.values_list("disposition", "values")))
+
+
+def _outcome(job: SyncJob, result: Written | None, pause: float) -> Outcome:
+    if result is None:
+        # The provider broke its promise to answer for each; treat the call as possibly written.
+        return judge(job, errors.OutcomeUnknown("The CRM did not say what became of this call."), pause)
+    if isinstance(result.error, errors.CrmError):
+        return judge(job, result.error, pause)
+    return Outcome(job, "done")
+
+
+def _link(
+    provider: CrmProvider, connection: CrmConnection, job: SyncJob, activity: CallActivity, result: Written
+) -> SyncRecord:
+    now = timezone.now()
+    return SyncRecord(
+        tenant_id=job.tenant_id,
+        connection=connection,
+        crm_provider=provider.slug,
+        crm_object_type=provider.call_type,
+        crm_record_id=result.id,
+        local_record_id=job.local_record_id,
+        local_table=CALLS,
+        sync_direction="outbound",
+        sync_status=SyncRecord.Status.SYNCED,
+        last_synced_at=now,
+        metadata={"on": activity.record_id, "attempts": job.attempts},
+        url=result.url,
+        updated_at=now,
+    )
