@@ -1,0 +1,166 @@
+"""Starts and stops the processes of a running system: each in a session of its own, each with its log."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import requests
+
+ROOT = Path(__file__).resolve().parent.parent
+MANAGE = [sys.executable, str(ROOT / "manage.py")]
+STOP_SECONDS = 15.0
+
+
+class StartError(RuntimeError):
+    """A process did not come up. The message ends with what it last said."""
+
+
+class Processes:
+    """Children by name. Leaving the `with` block stops them all, last started first."""
+
+    def __init__(self, env: Mapping[str, str], logs: Path) -> None:
+        self.env = {**os.environ, **env}
+        self.logs = logs
+        logs.mkdir(parents=True, exist_ok=True)
+        self._children: dict[str, subprocess.Popen[str]] = {}
+
+    def __enter__(self) -> "Processes":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in reversed(list(self._children)):
+            self.stop(name)
+
+    def start(self, name: str, command: Sequence[str], *, pipe: bool = False) -> subprocess.Popen[str]:
+        with self.log_of(name).open("a") as log:
+            child = subprocess.Popen(  # noqa: S603 - our own commands
+                list(command),
+                env=self.env,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if pipe else log,
+                stderr=log,
+                start_new_session=True,
+                text=True,
+            )
+        self._children[name] = child
+        return child
+
+    def run(self, *arguments: str, stdin: str = "") -> str:
+        """Runs a management command to its end and gives what it printed. Raises StartError when it fails."""
+        done = subprocess.run(  # noqa: S603 - our own commands
+            [*MANAGE, *arguments], env=self.env, cwd=ROOT, input=stdin, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise StartError(f"manage.py {arguments[0]} failed: {(done.stderr or done.stdout).strip()[-1500:]}")
+        return done.stdout
+
+    def stop(self, name: str) -> None:
+        """SIGTERM, then SIGKILL for the whole group."""
+        child = self._children.pop(name, None)
+        if child is None:
+            return
+        _signal(child.pid, signal.SIGTERM)
+        try:
+            child.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            pass
+        self._kill(child)
+
+    def kill(self, name: str) -> None:
+        """SIGKILL for the whole group, as a crash of the machine would."""
+        self._kill(self._children.pop(name))
+
+    def _kill(self, child: "subprocess.Popen[str]") -> None:
+        _signal(child.pid, signal.SIGKILL)
+        child.wait()
+        if child.stdout:
+            child.stdout.close()
+
+    def pid(self, name: str) -> int:
+        return self._children[name].pid
+
+    def dead(self) -> list[str]:
+        """Names of the children that ended by themselves."""
+        return [name for name, child in self._children.items() if child.poll() is not None]
+
+    def log_of(self, name: str) -> Path:
+        return self.logs / f"{name}.log"
+
+    def last_words(self, name: str) -> str:
+        log = self.log_of(name)
+        return log.read_text(errors="replace")[-1500:] if log.exists() else ""
+
+    def start_sandbox(self, *arguments: str) -> dict[str, str]:
+        """The fake CRMs. Returns slug → address."""
+        child = self.start("sandbox", [*MANAGE, "crm_sandbox", "--json", *arguments], pipe=True)
+        line = child.stdout.readline() if child.stdout else ""
+        if not line:
+            raise StartError(f"The sandbox did not start. {self.last_words('sandbox')}")
+        addresses: dict[str, str] = json.loads(line)
+        return addresses
+
+    def start_web(self, port: int, *, host: str = "127.0.0.1", workers: int = 1) -> str:
+        command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(port)]
+        command += ["--workers", str(workers), "--blocking-threads", "4", "--no-ws", "config.wsgi:application"]
+        self.start("web", command)
+        url = f"http://127.0.0.1:{port}"
+        self.wait_for("web", f"{url}/readyz")
+        return url
+
+    def start_worker(self, name: str = "worker") -> None:
+        self.start(name, [*MANAGE, "qcluster"])
+
+    def wait_for(self, name: str, url: str, seconds: float = 60.0) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self._children[name].poll() is not None:
+                raise StartError(f"The {name} process ended. {self.last_words(name)}")
+            if _answers(url):
+                return
+            time.sleep(0.1)
+        raise StartError(f"The {name} process does not answer at {url}. {self.last_words(name)}")
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=2).ok
+    except requests.RequestException:
+        return False
+
+
+def _signal(group: int, number: int) -> None:
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        pass
+
+
+def free_ports(preferred: int, count: int) -> int:
+    """The first of `count` neighbouring preferred ports when all are free, else 0: let each take any."""
+    wanted = range(preferred, preferred + count)
+    return preferred if all(free_port(port) == port for port in wanted) else 0
+
+
+def free_port(preferred: int) -> int:
+    """The preferred port if nobody listens there, else any free one."""
+    for port in (preferred, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise StartError("No free port was found.")
+
+
+def sandbox_env(addresses: Mapping[str, str]) -> dict[str, str]:
+    """The environment that points every CRM at its sandbox, and may reach nothing else on loopback."""
+    return {"CRM_ALLOWED_HOSTS": ",".join(url.split("//")[1] for url in addresses.values())}
