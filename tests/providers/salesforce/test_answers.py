@@ -1,0 +1,163 @@
+from typing import Any
+
+import pytest
+import requests
+import responses
+from hypothesis import given
+from hypothesis import strategies as st
+
+from integrations import errors
+from integrations.providers.salesforce import failures
+from integrations.providers.salesforce.provider import Provider
+from integrations.records import RateHint
+
+URL = "https://acme.my.salesforce.com/services/data/v59.0/anything"
+
+
+def answer(status: int, body: Any = None, text: str = "", headers: dict[str, str] | None = None) -> requests.Response:
+    with responses.RequestsMock() as service:
+        if body is None:
+            service.get(URL, status=status, body=text, headers=headers)
+        else:
+            service.get(URL, status=status, json=body, headers=headers)
+        return requests.get(URL, timeout=5, allow_redirects=False)
+
+
+def problem(status: int, code: str, message: str = "text", **more: Any) -> errors.CrmError:
+    found = Provider.classify(answer(status, [{"errorCode": code, "message": message, **more}]))
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind", "cause"),
+    [
+        (401, "INVALID_SESSION_ID", errors.Reconnect, "session_expired"),
+        (401, "INVALID_AUTH_HEADER", errors.Reconnect, "session_expired"),
+        (400, "UNABLE_TO_LOCK_ROW", errors.Retry, "row_locked"),
+        (400, "QUERY_TIMEOUT", errors.Retry, "too_slow"),
+        (503, "SERVER_UNAVAILABLE", errors.Retry, "service_unavailable"),
+        (500, "UNKNOWN_EXCEPTION", errors.Retry, "service_unavailable"),
+        (404, "ENTITY_IS_DELETED", errors.Gone, "record_gone"),
+        (404, "NOT_FOUND", errors.Gone, "record_gone"),
+        (400, "CANNOT_UPDATE_CONVERTED_LEAD", errors.Gone, "lead_converted"),
+        (400, "INVALID_FIELD", errors.FixConfig, "schema"),
+        (400, "INVALID_FIELD_FOR_INSERT_UPDATE", errors.FixConfig, "schema"),
+        (400, "REQUIRED_FIELD_MISSING", errors.FixData, "invalid_data"),
+        (400, "FIELD_CUSTOM_VALIDATION_EXCEPTION", errors.FixData, "invalid_data"),
+        (400, "DUPLICATE_VALUE", errors.FixData, "duplicate_value"),
+        (400, "DUPLICATES_DETECTED", errors.FixData, "duplicates_detected"),
+        (400, "APEX_ERROR", errors.FixData, "automation"),
+        (403, "INSUFFICIENT_ACCESS_OR_READONLY", errors.FixConfig, "permission"),
+        (403, "API_DISABLED_FOR_ORG", errors.FixConfig, "api_disabled"),
+        (400, "MALFORMED_QUERY", errors.FixConfig, "query"),
+        (400, "INVALID_QUERY_LOCATOR", errors.Stale, "cursor_expired"),
+        (400, "STORAGE_LIMIT_EXCEEDED", errors.FixConfig, "storage_full"),
+        (400, "A_CODE_OF_NEXT_YEAR", errors.FixData, "invalid_data"),
+        (403, "A_CODE_OF_NEXT_YEAR", errors.FixConfig, "permission"),
+        (500, "A_CODE_OF_NEXT_YEAR", errors.Retry, "service_unavailable"),
+        (412, "A_CODE_OF_NEXT_YEAR", errors.Stale, "changed_meanwhile"),
+    ],
+)
+def test_the_code_decides_and_the_status_only_where_the_code_is_unknown(
+    status: int, code: str, kind: type[errors.CrmError], cause: str
+) -> None:
+    found = problem(status, code)
+    assert type(found) is kind
+    assert (found.cause, found.status) == (cause, status)
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "kind", "cause"),
+    [
+        (502, "<html><body>Bad gateway</body></html>", errors.Retry, "service_unavailable"),
+        (503, "", errors.Retry, "service_unavailable"),
+        (420, "", errors.Retry, "service_unavailable"),
+        (406, "", errors.Retry, "service_unavailable"),
+        (429, "", errors.Throttled, "rate_limited"),
+        (401, "", errors.Reconnect, "session_expired"),
+        (403, "Bad_OAuth_Token", errors.Reconnect, "session_expired"),
+        (410, "", errors.FixConfig, "api_version"),
+        (300, '["/services/data/v59.0/sobjects/Task/00T"]', errors.FixData, "ambiguous_key"),
+        (400, "not json {", errors.FixData, "invalid_data"),
+        (404, "<html>no such page</html>", errors.Gone, "record_gone"),
+    ],
+)
+def test_answers_without_a_code_are_understood_too(
+    status: int, text: str, kind: type[errors.CrmError], cause: str
+) -> None:
+    found = Provider.classify(answer(status, text=text))
+    assert type(found) is kind
+    assert found.cause == cause
+    assert "<" not in found.message
+
+
+@pytest.mark.parametrize("status", [200, 201, 204, 304])
+def test_success_is_no_error(status: int) -> None:
+    assert Provider.classify(answer(status)) is None
+
+
+def test_too_many_at_once_passes_in_seconds_and_a_used_up_day_does_not() -> None:
+    at_once = problem(403, "REQUEST_LIMIT_EXCEEDED", "ConcurrentRequests (Concurrent API Requests) Limit exceeded.")
+    day = problem(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
+    assert isinstance(at_once, errors.Throttled)
+    assert isinstance(day, errors.Throttled)
+    assert (at_once.after, day.after, day.cause) == (5, 900, "daily_quota")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Connected app is not attached to Agent", "This session is not valid for use with the REST API"],
+)
+def test_a_401_that_no_refresh_cures_asks_an_administrator(text: str) -> None:
+    found = problem(401, "INVALID_SESSION_ID", text)
+    assert isinstance(found, errors.FixConfig)
+    assert text in found.message
+
+
+def test_an_automation_that_met_a_lock_is_tried_again() -> None:
+    text = "LeadTrigger: UNABLE_TO_LOCK_ROW, unable to obtain exclusive access"
+    assert isinstance(problem(400, "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", text), errors.Retry)
+
+
+def test_the_tenants_own_validation_message_and_fields_are_shown() -> None:
+    found = problem(400, "FIELD_CUSTOM_VALIDATION_EXCEPTION", "Title needs a comma, please", fields=["Title"])
+    assert isinstance(found, errors.FixData)
+    assert "Title needs a comma, please" in found.message
+    assert found.fields == ("Title",)
+
+
+def test_a_record_of_a_batch_is_judged_by_the_same_table() -> None:
+    found = failures.of_record({"statusCode": "UNABLE_TO_LOCK_ROW", "message": "unable to obtain", "fields": []})
+    unknown = failures.of_record({"statusCode": "NEW_CODE", "message": "no", "fields": ["Subject"]})
+    assert isinstance(found, errors.Retry)
+    assert isinstance(unknown, errors.FixData)
+    assert unknown.fields == ("Subject",)
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("api-usage=10018/100000", (100_000, 89_982)),
+        ("api-usage=10018/100000; per-app-api-usage=17/250(appName=sample)", (100_000, 89_982)),
+        ("per-app-api-usage=17/250(appName=sample); api-usage=5/15000", (15_000, 14_995)),
+        ("api-bursts=1/750; api-usage = 120/100", (100, 0)),
+        ("per-app-api-usage=17/250(appName=sample)", None),
+        ("api-usage=lots", None),
+        ("", None),
+    ],
+)
+def test_the_days_usage_is_read_from_a_header_with_many_parts(header: str, expected: tuple[int, int] | None) -> None:
+    found = Provider.rate_hints(answer(200, {}, headers={"Sforce-Limit-Info": header}), ())
+    assert found == ([RateHint("daily", expected[0], 86_400, expected[1])] if expected else [])
+
+
+@given(st.text(alphabet=st.characters(codec="latin-1", exclude_characters="\r\n")))
+def test_no_header_can_break_the_reading_of_usage(header: str) -> None:
+    response = requests.Response()
+    response.headers["Sforce-Limit-Info"] = header
+    assert len(Provider.rate_hints(response, ())) <= 1
+
+
+def test_the_days_pool_is_never_counted_as_a_bucket_of_ours() -> None:
+    assert Provider.buckets("GET", "/services/data/v59.0/query") == ("burst",)
