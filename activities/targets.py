@@ -1,6 +1,8 @@
 """Where a call belongs: on the record that was dialled, in each CRM that knows it, and on nobody else."""
 
 from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
 
 from django.db.models import Q
 
@@ -17,7 +19,7 @@ CONTACTS = Contact._meta.db_table
 class Target:
     """A record of one connection that the call has to be logged on."""
 
-    connection_id: object
+    connection_id: UUID
     object_type: str
     record_id: str
 
@@ -41,13 +43,13 @@ def find_contact(tenant: Tenant, call: Call) -> tuple[Contact | None, str]:
 
 def targets_of(call: Call) -> list[Target]:
     """The dialled record itself, and the same contact's records in the tenant's other CRMs."""
-    found: dict[object, Target] = {}
+    found: dict[UUID, Target] = {}
     if call.crm_record_id:
         dialled = _dialled(call)
         if dialled:
             found[dialled.connection_id] = dialled
     if call.contact_id:
-        links = SyncRecord.objects.filter(
+        links: Any = SyncRecord.objects.filter(
             tenant_id=call.tenant_id, local_record_id=call.contact_id, local_table=CONTACTS
         ).exclude(connection=None)
         for link in links.order_by("created_at"):

@@ -1,6 +1,6 @@
 """The manners of the REST interface: one shape for every error, and a schema that documents them."""
 
-from typing import Any
+from typing import Any, Literal
 
 from drf_spectacular.openapi import AutoSchema
 from rest_framework import exceptions
@@ -81,7 +81,7 @@ class Schema(AutoSchema):
 
     errors = ("400", "401", "404", "429")
 
-    def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
+    def _get_response_bodies(self, direction: Literal["request", "response"] = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
         for code in self.errors:
             bodies.setdefault(

@@ -1,7 +1,7 @@
 """Form parts that several admin pages use."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
 
 from django import forms
@@ -11,18 +11,28 @@ from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:
     from django.forms import PasswordInput, Select, Textarea, TextInput
+
+    ModelForm: TypeAlias = forms.ModelForm[Any]
 else:
+    from django.forms import ModelForm
     from unfold.widgets import UnfoldAdminPasswordWidget as PasswordInput
     from unfold.widgets import UnfoldAdminSelectWidget as Select
     from unfold.widgets import UnfoldAdminTextareaWidget as Textarea
     from unfold.widgets import UnfoldAdminTextInputWidget as TextInput
 
-__all__ = ["DatalistInput", "PasswordInput", "SecretText", "Select", "TenantForm", "TextInput", "Textarea", "json_object"]
+__all__ = [
+    "DatalistInput", "ModelForm", "PasswordInput", "SecretText", "Select", "TenantForm", "TextInput", "Textarea", "json_object",
+]  # fmt: skip
 
 
-class TenantForm(forms.ModelForm[Any]):
-    """Knows whose row it is before it validates, so that uniqueness is checked although the tenant's field is hidden."""
+class TenantForm(ModelForm):
+    """Knows whose row it is before it validates.
 
+    Django checks a uniqueness rule only when all of its fields are in the form. Here some are hidden or fixed, above all the
+    tenant: those in `identity` are checked all the same, else a double would be found by the database and end in an error page.
+    """
+
+    identity: tuple[str, ...] = ("tenant",)
     owner_id: UUID | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -32,7 +42,11 @@ class TenantForm(forms.ModelForm[Any]):
 
     def _get_validation_exclusions(self) -> set[str]:
         excluded: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]
-        return excluded - {"tenant"} if self.instance.tenant_id else excluded
+        known = {name for name in self.identity if name not in self.errors and self._has(name)}
+        return excluded - known
+
+    def _has(self, name: str) -> bool:
+        return name in self.cleaned_data or bool(getattr(self.instance, self.instance._meta.get_field(name).attname))
 
 
 class DatalistInput(TextInput):

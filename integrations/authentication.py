@@ -68,7 +68,7 @@ class PerKeyThrottle(SimpleRateThrottle):
         return f"throttle_{request.auth.prefix}" if isinstance(request.auth, ApiKey) else None
 
 
-class _KeyScheme(OpenApiAuthenticationExtension):
+class _KeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "integrations.authentication.ApiKeyAuthentication"
     name = "apiKey"
 

@@ -16,7 +16,7 @@ class WrongKey(RuntimeError):
     """A stored secret can't be read with the configured keys."""
 
 
-class EncryptedText(EncryptedMixin, models.TextField):
+class EncryptedText(EncryptedMixin, models.TextField):  # type: ignore[type-arg]  # generic in the stubs only
     """Text encrypted at rest with the first of FIELD_ENCRYPTION_KEYS, readable with any of them."""
 
     def to_python(self, value: Any) -> Any:

@@ -26,9 +26,10 @@ class TenantView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        tenancy.narrow(frozenset({request.auth.tenant_id}))
+        tenancy.narrow(frozenset({self.tenant.pk}))
 
     @property
     def tenant(self) -> Tenant:
-        found: Tenant = self.request.auth.tenant
+        key: Any = self.request.auth
+        found: Tenant = key.tenant
         return found

@@ -204,12 +204,18 @@ def _read_result(result: str) -> JSON:
         )
     if len(result) > MAX_RESULT_CHARS:
         raise ExpressionError(f"The expression gave {_WRONG_RESULTS['size']}.")
-    value = json.loads(result[1:])
+    value = json.loads(result[1:], parse_int=_whole)
     if "\\u" in result and not _storable(value):
         raise ExpressionError(
             "The expression gave text with half a character or a null character, which cannot be stored."
         )
     return value
+
+
+def _whole(text: str) -> int | float:
+    """JavaScript has only floating point: beyond 2^53 the digits it prints are no exact whole number."""
+    number = int(text)
+    return number if abs(number) <= 2**53 else float(text)
 
 
 def _storable(value: JSON) -> bool:

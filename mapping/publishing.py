@@ -95,7 +95,7 @@ def add_defaults(connection: CrmConnection) -> int:
         ignore_conflicts=True,
     )
     publish(connection.tenant_id, connection.provider, note="Defaults of the CRM")
-    return _rows_of(connection.tenant_id, connection.provider).count() - before
+    return int(_rows_of(connection.tenant_id, connection.provider).count()) - int(before)
 
 
 def engine_row(row: FieldMapping) -> MappingRow:
@@ -156,7 +156,7 @@ def _model_row(tenant_id: UUID, provider: str, row: MappingRow) -> FieldMapping:
         crm_object=row.crm_object,
         crm_field=row.crm_field,
         transform_rule=row.transform,
-        custom_transform=dict(row.options) or None,
+        custom_transform=dict(row.options or {}) or None,
         is_required=row.required,
         validations=list(row.validations),
         object_overrides=dict(row.object_overrides),

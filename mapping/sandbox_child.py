@@ -100,7 +100,7 @@ PRELUDE = r"""
     }
     return value;
   };
-  globalThis.$run = (expression, value, record) => {
+  const run = (expression, value, record) => {
     const result = expression(JSON.parse(value), deepFreeze(JSON.parse(record)));
     try {
       return "=" + JSON.stringify(clean(result, 0, {text: MAX_TEXT, nodes: MAX_NODES}));
@@ -109,6 +109,7 @@ PRELUDE = r"""
       throw error;
     }
   };
+  Object.defineProperty(globalThis, "$run", {value: run});
 
   const seen = new Set();
   const visit = (item) => {

@@ -153,9 +153,10 @@ def _grouped(rows: Any) -> dict[UUID, dict[str, Any]]:
 def _quotas(ids: list[UUID]) -> dict[UUID, str]:
     """The tightest quota that the CRM's headers told of, as "used / allowed"."""
     found: dict[UUID, tuple[float, str]] = {}
-    for window in RateWindow.objects.filter(connection__in=ids, quota__gt=0, remaining__isnull=False):
-        used = window.quota - window.remaining
-        share = used / window.quota
-        if window.connection_id not in found or share >= found[window.connection_id][0]:
-            found[window.connection_id] = (share, f"{used:,} / {window.quota:,}")
+    told = RateWindow.objects.filter(connection__in=ids, quota__gt=0, remaining__isnull=False)
+    rows: Any = told.values_list("connection_id", "quota", "remaining")
+    for connection_id, quota, remaining in rows:
+        share = (quota - remaining) / quota
+        if connection_id not in found or share >= found[connection_id][0]:
+            found[connection_id] = (share, f"{quota - remaining:,} / {quota:,}")
     return {key: text for key, (_share, text) in found.items()}

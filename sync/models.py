@@ -57,7 +57,7 @@ class Contact(TenantOwned):
         verbose_name_plural = _("contacts")
 
     def __str__(self) -> str:
-        return " ".join(part for part in (self.first_name, self.last_name) if part) or self.email or _("(no name)")
+        return " ".join(part for part in (self.first_name, self.last_name) if part) or self.email or str(_("(no name)"))
 
 
 class SyncRun(TenantOwned):

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -68,7 +69,7 @@ def enqueue(jobs: Iterable[SyncJob]) -> None:
         return
     SyncJob.objects.bulk_create(rows, ignore_conflicts=True)
     for connection_id in {row.connection_id for row in rows}:
-        transaction.on_commit(lambda connection_id=connection_id: wake(connection_id))
+        transaction.on_commit(partial(wake, connection_id))
 
 
 def wake(connection_id: uuid.UUID) -> bool:
@@ -242,5 +243,5 @@ def replay(jobs: models.QuerySet[SyncJob]) -> int:
         state=SyncJob.State.READY, attempts=0, not_before=Now(), finished_at=None
     )
     for connection_id in {row.connection_id for row in chosen.values()}:
-        transaction.on_commit(lambda connection_id=connection_id: wake(connection_id))
+        transaction.on_commit(partial(wake, connection_id))
     return done

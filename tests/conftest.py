@@ -44,7 +44,7 @@ def fake_crm(monkeypatch: pytest.MonkeyPatch, settings: object) -> Iterator[Sand
 def connection(tenant: Tenant, fake_crm: SandboxServer) -> CrmConnection:
     """The tenant's connection to the fake CRM, with a token that works."""
     with tenancy.everyone():
-        return CrmConnection.objects.create(
+        row: CrmConnection = CrmConnection.objects.create(
             tenant=tenant,
             provider="fakecrm",
             auth="oauth",
@@ -53,3 +53,4 @@ def connection(tenant: Tenant, fake_crm: SandboxServer) -> CrmConnection:
             instance_url=fake_crm.url,
             account_id="acct-1",
         )
+        return row

@@ -74,7 +74,7 @@ def close(connection_id: str, buckets: Sequence[str], seconds: float) -> None:
         _call("SELECT dialbridge_close_bucket(%s, %s, %s)", [bucket_key(connection_id, bucket), connection_id, seconds])
 
 
-def _call(sql: str, params: Sequence[object]) -> float:
+def _call(sql: str, params: Sequence[str | int | float | bool | None]) -> float:
     # Durable: inside a longer transaction the row's lock would hold up every other process.
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute(sql, params)

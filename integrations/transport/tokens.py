@@ -32,7 +32,7 @@ def fresh_credential(connection_id: UUID, provider: type[CrmProvider], *, refuse
     one is renewed. Raises Reconnect when only a person can help.
     """
     with tenancy.everyone():
-        row = CrmConnection.objects.get(pk=connection_id)
+        row: CrmConnection = CrmConnection.objects.get(pk=connection_id)
         _refuse_unusable(row)
         credential = row.credential()
         if not _is_stale(credential, provider, refused):
@@ -43,7 +43,7 @@ def fresh_credential(connection_id: UUID, provider: type[CrmProvider], *, refuse
 def _renew_locked(connection_id: UUID, provider: type[CrmProvider], refused: str) -> Credential:
     failure: errors.Reconnect
     with transaction.atomic(durable=True):
-        row = CrmConnection.objects.select_for_update(of=("self",)).get(pk=connection_id)
+        row: CrmConnection = CrmConnection.objects.select_for_update(of=("self",)).get(pk=connection_id)
         _refuse_unusable(row)
         credential = row.credential()
         if not _is_stale(credential, provider, refused):

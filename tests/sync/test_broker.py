@@ -102,7 +102,8 @@ def test_a_broker_is_made_without_a_connection_that_a_fork_could_inherit() -> No
     assert broker.queue_size() == 0
 
 
-def test_four_clusters_claim_two_hundred_tasks_once_each_in_order() -> None:
+def test_four_clusters_claim_two_hundred_tasks_once_each_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Conf, "POLL", 0.1)
     broker = PostgresBroker(QUEUE)
     sent = [broker.enqueue(f"task {number}") for number in range(200)]
     start = threading.Barrier(4)

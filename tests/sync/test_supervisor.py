@@ -29,10 +29,10 @@ from sync.supervisor import ALIVE, BROKEN, KNOCK, Supervisor, pause_before_resta
 from sync.ticker import Beat, Duty, Ticker
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 10) -> None:
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 10, log: Callable[[], str] = str) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}\n{log()}"
         time.sleep(0.05)
 
 
@@ -381,7 +381,7 @@ class Live:
 
     def cluster(self, *, after: Cluster | None = None) -> Cluster:
         """The complete cluster, started later than the one given; processes are known by the order of their start."""
-        wait_until(lambda: self._complete(after) or self.process.poll(), "a complete cluster", seconds=20)
+        wait_until(lambda: self._complete(after) or self.process.poll(), "a complete cluster", 20, self.log)
         cluster = self._complete(after)
         assert cluster, self.log()
         return cluster

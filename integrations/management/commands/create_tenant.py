@@ -33,7 +33,7 @@ class Command(JsonCommand):
             )
             key = ApiKey.issue(tenant, "First key")[1] if created else None
             password = self._admin(tenant, options["admin"]) if options["admin"] else None
-        data = {"tenant": tenant.slug, "api_key": key, "created": created}
+        data: dict[str, Any] = {"tenant": tenant.slug, "api_key": key, "created": created}
         if password:
             data["admin"] = {"email": options["admin"], "password": password}
         self.report(options, data, self._text(tenant, key, options["admin"], password))

@@ -64,7 +64,7 @@ class Window:
         if self.after is not None:
             stamp = soql.moment(self.after[0])
             last_id = soql.record_id(self.after[1])
-            found.append(f"(SystemModstamp > {stamp} OR (SystemModstamp = {stamp} AND Id > {last_id}))")
+            found.append(f"(SystemModstamp > {stamp} OR (SystemModstamp = {stamp}))")
         elif self.since is not None:
             found.append(f"SystemModstamp >= {soql.moment(self.since - OVERLAP)}")
         return found

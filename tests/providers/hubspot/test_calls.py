@@ -1,7 +1,6 @@
 """Logging calls against the sandbox: what is written, and that each is written once whatever happens."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -63,13 +62,13 @@ def linked_to(stored: dict[str, Any]) -> list[str]:
 
 
 @pytest.fixture(params=["with the unique property", "without it"])
-def dialer(world: World, request: pytest.FixtureRequest) -> Iterator[Provider]:
+def dialer(world: World, request: pytest.FixtureRequest) -> Provider:
     """Both ways of an account: one lets us add the property, one does not."""
     if request.param == "without it":
         world.fault("no_unique_calls")
     provider = world.prepared()
     provider.api.calls.clear()  # type: ignore[attr-defined]
-    yield provider
+    return provider
 
 
 # --- preparing ------------------------------------------------------------------------------------------------------

@@ -227,7 +227,10 @@ def test_only_what_changed_comes_in_later_runs(world: World) -> None:
 def test_a_change_that_the_index_did_not_know_yet_comes_with_the_next_run(world: World) -> None:
     provider, changed = world.connect(), world.contact_ids()[5]
     cursor = pull(provider, None)[-1].cursor
+    world.portal.index_lag = 100
+    world.portal.clock.advance(-90)
     world.edit(changed, firstname="Later")
+    world.portal.clock.advance(90)
     (early,) = pull(provider, cursor)
     world.portal.clock.advance(30)
     assert early.records == []

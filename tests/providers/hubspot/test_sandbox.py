@@ -359,7 +359,7 @@ def test_a_property_has_to_be_complete(hubspot: Client, change: dict[str, Any]) 
 
 
 def test_one_bad_input_without_trace_ids_refuses_the_whole_batch(hubspot: Client, portal: Sandbox) -> None:
-    good, bad = {"properties": {"hs_timestamp": TIMESTAMP}}, {"properties": {}}
+    good, bad = {"properties": {"hs_timestamp": TIMESTAMP}}, {"properties": {"hs_call_title": "x"}}
     assert hubspot("POST", f"{CALLS}/batch/create", {"inputs": [good, bad]}).status_code == 400
     assert portal.store.count("calls") == 0
 

@@ -1,3 +1,4 @@
+import contextlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,11 @@ from tests.providers.salesforce.world import DATA, World
 
 TASKS = f"{DATA}/sobjects/Task"
 COLLECTION = f"{DATA}/composite/sobjects"
+WORDS = ("SELECT", "Id", "FROM", "Lead", "WHERE", "IN", "(", ")", ",", "=", "'a'", "AND", "OR", "LIMIT", "1.5", "NULL")
+TIMES = ("2024-01-01T00:00:00Z", "2024-99-99T99:99:99Z", "2024-13-01", "ORDER", "BY", "DESC")
+QUERY_LIKE = st.text(max_size=80) | st.lists(st.sampled_from([*WORDS, *TIMES]), max_size=8).map(
+    lambda words: " ".join(["SELECT Id FROM Lead", *words])
+)
 
 
 def code_of(answer: requests.Response) -> tuple[int, str]:
@@ -179,12 +185,11 @@ def test_a_wrong_query_is_refused_as_the_real_one_does(world: World, query: str,
     assert code_of(world.soql(query)) == (400, code)
 
 
-@given(st.text(max_size=80))
+@given(QUERY_LIKE)
 def test_no_text_makes_the_query_parser_fall_over(text: str) -> None:
-    try:
+    """It may be refused; any other exception fails the test."""
+    with contextlib.suppress(Refused):
         parse(text)
-    except Refused as refused:
-        assert refused.code == "MALFORMED_QUERY"
 
 
 def test_conditions_and_parentheses_mean_what_they_say(world: World) -> None:

@@ -1,10 +1,11 @@
 """The whole fake HubSpot, and what it holds at the start."""
 
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 
 from integrations.providers.hubspot.sandbox.account import Account
-from integrations.providers.hubspot.sandbox.books import Books
 from integrations.providers.hubspot.sandbox.batch import Batches
+from integrations.providers.hubspot.sandbox.books import Books
 from integrations.providers.hubspot.sandbox.portal import (
     ACCESS_TOKEN,
     LIMITED_TOKEN,
@@ -57,7 +58,7 @@ class Sandbox(Batches, Search, Account, Books):
         self.store.put("refresh_tokens", REFRESH_TOKEN, {"token": REFRESH_TOKEN})
         for kind, definitions in PROPERTIES.items():
             for definition in definitions:
-                self.keep_property(kind, definition)
+                self.keep_property(kind, deepcopy(definition))
         for number, (first, last) in enumerate(OWNERS):
             self._seed_owner(number, first, last, archived=False)
         self._seed_owner(len(OWNERS), "Gone", "Away", archived=True)

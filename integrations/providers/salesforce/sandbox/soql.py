@@ -109,7 +109,7 @@ class _Parser:
             self._word("BY")
             query.order = self._list(self._ordering)
         if self._take("name", "LIMIT"):
-            query.limit = int(self._next("number"))
+            query.limit = self._whole_number()
         if self._place < len(self._tokens):
             raise malformed(f"unexpected token: '{self._tokens[self._place][1]}'")
         return query
@@ -148,7 +148,7 @@ class _Parser:
             case "text":
                 return Literal("text", _unescaped(text[1:-1]))
             case "moment":
-                return Literal("moment", stamp(datetime.fromisoformat(text)))
+                return Literal("moment", _moment(text))
             case "date":
                 return Literal("date", text)
             case "number":
@@ -171,6 +171,12 @@ class _Parser:
         while self._take("sign", ","):
             found.append(item())
         return found
+
+    def _whole_number(self) -> int:
+        number = self._next("number")
+        if not number.isascii() or not number.isdigit():
+            raise malformed(f"unexpected token: '{number}'")
+        return int(number)
 
     def _name(self) -> str:
         return self._next("name")
@@ -200,6 +206,13 @@ class _Parser:
             return False
         self._place += 1
         return True
+
+
+def _moment(text: str) -> str:
+    try:
+        return stamp(datetime.fromisoformat(text))
+    except (ValueError, OverflowError) as error:
+        raise malformed(f"Invalid date: {text}") from error
 
 
 def _unescaped(text: str) -> str:

@@ -115,7 +115,7 @@ class Writer:
     def _holding(self, object_type: str, name: str, value: Any) -> list[Document]:
         if self.org.indexed(object_type, name):
             found = (self.org.store.get(object_type, key) for key in self.org.with_value(object_type, name, str(value)))
-            return [row for row in found if row is not None]
+            return [row for row in found if row is not None and row.get(name) == value]
         return [row for row in self.org.store.all(object_type) if row.get(name) == value]
 
     # --- values -------------------------------------------------------------------------------------------------------

@@ -1,0 +1,114 @@
+"""Pages of models that are not ours, in the same look and under the same rules: people, roles, and the task queue's tables.
+
+Nobody can give away more than they have: only a superuser makes superusers, changes them, or hands out single permissions.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
+from django_q.admin import FailAdmin, QueueAdmin, ScheduleAdmin, TaskAdmin
+from django_q.models import Failure, OrmQ, Schedule, Success
+from unfold.admin import TabularInline
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from integrations.admin_base import AdminPage, ReadOnlyAdmin
+from integrations.admin_html import ago_column, code_column
+from integrations.models import Membership
+
+admin.site.site_title = "Dialbridge"
+admin.site.site_header = "Dialbridge"
+admin.site.index_title = _("Health")
+
+for model in (User, Group, Schedule, Success, Failure):
+    admin.site.unregister(model)
+
+
+class MembershipInline(TabularInline):
+    """The tenants that a person may see."""
+
+    model = Membership
+    fields = ("tenant",)
+    autocomplete_fields = ("tenant",)
+    extra = 0
+    verbose_name = _("tenant")
+    verbose_name_plural = _("may see these tenants")
+
+
+@admin.register(User)
+class UserPage(UserAdmin, AdminPage):
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("username", "email", "first_name", "last_name", "is_staff", "is_active", ago_column("last_login", _("last login")))
+    list_filter = ("is_staff", "is_superuser", "is_active", "groups")
+    search_fields = ("username__istartswith", "email__istartswith", "last_name__istartswith")
+    search_help_text = _("Beginning of the user name, e-mail or last name")
+    inlines = (MembershipInline,)
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        return self.inlines if obj else ()
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
+        own = ("last_login", "date_joined")
+        return own if request.user.is_superuser else (*own, "is_superuser", "user_permissions")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _may_touch(request, obj) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _may_touch(request, obj) and super().has_delete_permission(request, obj)
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002 - Django's name
+        self.found(request, id)
+        return super().user_change_password(request, id, form_url)
+
+
+def _may_touch(request: HttpRequest, person: Any) -> bool:
+    return request.user.is_superuser or not getattr(person, "is_superuser", False)
+
+
+@admin.register(Group)
+class GroupPage(GroupAdmin, AdminPage):
+    """The two roles are set anew by every migrate; what is changed here is for further ones."""
+
+
+@admin.register(Schedule)
+class SchedulePage(ScheduleAdmin, AdminPage):
+    list_display = ("name", "func", "schedule_type", "minutes", "next_run", "get_last_run", "get_success")
+    list_display_links = ("name",)
+    list_filter = ("schedule_type",)
+
+
+class TaskPage(ReadOnlyAdmin, AdminPage):
+    """A task's row as it is. Arguments are only ids: what has to be done stands in the job table."""
+
+    actions: Sequence[Any] = ()
+    list_filter = ("group",)
+    fields = ("name", "func", "arguments", "group", "started", "stopped", "time_taken", "attempt_count", "outcome")
+    list_display = ("name", "func", "group", "started", "stopped", "attempt_count")
+    arguments = code_column("args", _("arguments"))
+    outcome = code_column("result", _("result"))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
+        return self.fields
+
+
+@admin.register(Success)
+class SuccessPage(TaskPage, TaskAdmin): ...
+
+
+@admin.register(Failure)
+class FailurePage(TaskPage, FailAdmin): ...
+
+
+if admin.site.is_registered(OrmQ):
+    admin.site.unregister(OrmQ)
+
+    @admin.register(OrmQ)
+    class QueuePage(ReadOnlyAdmin, QueueAdmin, AdminPage):
+        list_display = ("id", "key", "name", "group", "func", "lock")

@@ -1,0 +1,204 @@
+"""Admin pages of the mapping: the rows that people edit, the versions made from them, and what each CRM has.
+
+Saving or deleting rows publishes a new version in the same transaction; a mapping that can't be published isn't saved.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
+
+from integrations.admin_base import Panel, Question, ReadOnlyAdmin, TenantScopedAdmin, page_action
+from integrations.admin_html import NOTHING, ago_column, badge, code_column, plain
+from mapping.admin_forms import ConflictPolicyForm, FieldMappingForm
+from mapping.compiled import MappingError
+from mapping.fields import DIALER_FIELDS
+from mapping.models import ConflictPolicy, CrmField, FieldMapping, MappingVersion
+from mapping.publishing import ENTITY, publish, restore
+
+DIRECTIONS = dict(FieldMapping.Direction.choices)
+
+
+@admin.register(FieldMapping)
+class FieldMappingAdmin(TenantScopedAdmin):
+    form = FieldMappingForm
+    list_display = (
+        "dialer_label", "crm_provider", "sync_direction", "crm_field", "transform_rule", "is_required", "is_active", "strategy"
+    )  # fmt: skip
+    list_filter = ("crm_provider", "sync_direction", "is_active", "is_required")
+    ordering = ("tenant__name", "crm_provider", "dialer_field", "pk")
+    search_fields = ("dialer_field__istartswith", "crm_field__icontains")
+    search_help_text = gettext_lazy("Beginning of the dialer field, or part of the CRM field")
+    fieldsets = (
+        (None, {"fields": ("crm_provider", "dialer_field", "sync_direction", "crm_object", "crm_field")}),
+        (gettext_lazy("Value"), {"fields": ("transform_rule", "custom_transform", "is_required", "validations")}),
+        (gettext_lazy("Rules"), {"fields": ("strategy", "object_overrides", "is_active")}),
+    )
+
+    @admin.display(description=gettext_lazy("dialer field"), ordering="dialer_field")
+    def dialer_label(self, row: FieldMapping) -> str:
+        known = DIALER_FIELDS[ENTITY].get(row.dialer_field)
+        return f"{known.label} ({row.dialer_field})" if known else row.dialer_field
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
+        own = super().get_readonly_fields(request, obj)
+        return [*own, "crm_provider"] if obj else own
+
+    # --- publishing -----------------------------------------------------------------------------------------------
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        note = _("%(field)s changed") if change else _("%(field)s added")
+        self._publish(request, [obj], note % {"field": obj.dialer_field})
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        super().delete_model(request, obj)
+        self._publish(request, [obj], _("%(field)s removed") % {"field": obj.dialer_field})
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        rows = list(queryset)
+        with transaction.atomic():
+            super().delete_queryset(request, queryset)
+            note = _("%(fields)s removed") % {"fields": ", ".join(row.dialer_field for row in rows)}
+            self._publish(request, rows, note[:300])
+
+    def _publish(self, request: HttpRequest, rows: Iterable[FieldMapping], note: str) -> None:
+        for tenant_id, provider in dict.fromkeys((row.tenant_id, row.crm_provider) for row in rows):
+            version = publish(tenant_id, provider, note=note, user_id=request.user.pk)
+            text = _("%(version)s is in force now.") % {"version": version}
+            transaction.on_commit(lambda text=text: self.message_user(request, text))  # type: ignore[misc]
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self._unless_refused(request, super().changeform_view, *args, **kwargs)
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self._unless_refused(request, super().delete_view, *args, **kwargs)
+
+    def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self._unless_refused(request, super().changelist_view, *args, **kwargs)
+
+    def _unless_refused(self, request: HttpRequest, view: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Runs a page; when the mapping can't be published its transaction is undone and the person is told why."""
+        try:
+            answer: HttpResponse = view(request, *args, **kwargs)
+        except MappingError as error:
+            refuse(self, request, error)
+            return redirect(request.get_full_path())
+        return answer
+
+
+@admin.register(MappingVersion)
+class MappingVersionAdmin(ReadOnlyAdmin, TenantScopedAdmin):
+    list_display = ("number", "crm_provider", "in_force", "note", "created_by", "created_at")
+    list_filter = ("crm_provider",)
+    list_select_related = ("created_by",)
+    ordering = ("-created_at", "-pk")
+    fields = ("crm_provider", "number", "in_force", "note", "created_by", "created_at")
+    actions_detail = ("restore_version",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        newer = MappingVersion.objects.filter(
+            tenant=OuterRef("tenant"), crm_provider=OuterRef("crm_provider"), number__gt=OuterRef("number")
+        )
+        return super().get_queryset(request).annotate(is_old=Exists(newer))
+
+    @admin.display(description=gettext_lazy("state"))
+    def in_force(self, row: Any) -> str:
+        return badge(_("Earlier"), "muted") if row.is_old else badge(_("In force"), "good")
+
+    def panels(self, request: HttpRequest, row: Any) -> Sequence[Panel]:
+        headers = [_("Dialer field"), _("Direction"), _("CRM field"), _("Object"), _("Transform"), _("Required"), _("Rules")]
+        return [Panel(_("Rows of this version"), headers, [_cells(one) for one in row.rows], _("This version has no rows."))]
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        row = self.get_object(request, str(object_id))
+        offered: list[Any] = super().get_actions_detail(request, object_id)  # type: ignore[misc]
+        return offered if row is not None and row.is_old else []
+
+    @page_action(gettext_lazy("Restore this version"), icon="restore", permission="mapping.change_fieldmapping")
+    def restore_version(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        row = self.found(request, object_id)
+        question = Question(
+            title=_("Go back to %(version)s?") % {"version": row},
+            lines=[
+                _("The %(count)d rows of this version replace the present field mappings for this CRM.") % {"count": len(row.rows)},
+                _("They are published as a new version and are in force from the next record on; nothing is lost: "
+                  "the present version stays in this list."),
+            ],
+            button=_("Restore this version"),
+        )  # fmt: skip
+        page = self.ask(request, row, question)
+        if page:
+            return page
+        try:
+            created = restore(row, user_id=request.user.pk)
+        except MappingError as error:
+            refuse(self, request, error)
+            return redirect(request.path)
+        self.log_change(request, created, f"Restored from version {row.number}.")
+        return self.answer(request, created, _("%(version)s is in force now.") % {"version": created})
+
+
+def refuse(page: Any, request: HttpRequest, error: MappingError) -> None:
+    text = _("Nothing was saved, because this mapping can't be used. %(problems)s") % {"problems": error}
+    page.message_user(request, text, messages.ERROR)
+
+
+def _cells(row: dict[str, Any]) -> list[object]:
+    transform, options = row.get("transform", "none"), row.get("options")
+    return [
+        row.get("dialer_field"),
+        DIRECTIONS.get(row.get("direction", ""), NOTHING),
+        row.get("crm_field"),
+        row.get("crm_object"),
+        NOTHING if transform == "none" else f"{transform} {plain(options) if options else ''}".strip(),
+        _("yes") if row.get("required") else _("no"),
+        plain(row.get("validations") or None),
+    ]
+
+
+@admin.register(CrmField)
+class CrmFieldAdmin(ReadOnlyAdmin, TenantScopedAdmin):
+    list_display = ("label", "path", "object_type", "connection", "kind", "writable", "custom", "required", "presence")
+    list_filter = (
+        ("connection", AutocompleteSelectFilter),
+        "connection__provider",
+        "writable",
+        "custom",
+        "required",
+        ("missing_since", admin.EmptyFieldListFilter),
+    )
+    list_select_related = ("connection",)
+    search_fields = ("label__icontains", "path__icontains", "object_type__iexact")
+    search_help_text = gettext_lazy("Part of the label or of the field's API name")
+    fields = (
+        "connection", "object_type", "path", "label", "kind", "writable", "custom", "required", "max_length", "choices",
+        "seen_at", "missing_since",
+    )  # fmt: skip
+    ordering = ("object_type", "label", "pk")
+    choices = code_column("options", gettext_lazy("choices"))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
+        return [*super().get_readonly_fields(request, obj), "choices"]
+
+    @admin.display(description=gettext_lazy("in the CRM"), ordering="missing_since")
+    def presence(self, row: CrmField) -> str:
+        return badge(_("Missing"), "bad") if row.missing_since else badge(_("Found"), "good")
+
+
+@admin.register(ConflictPolicy)
+class ConflictPolicyAdmin(TenantScopedAdmin):
+    form = ConflictPolicyForm
+    list_display = ("default", "exceptions", ago_column("updated_at", gettext_lazy("changed")))
+    fields = ("default", "overrides")
+
+    @admin.display(description=gettext_lazy("by field"))
+    def exceptions(self, row: ConflictPolicy) -> str:
+        return ", ".join(f"{field}: {strategy}" for field, strategy in row.overrides.items()) or NOTHING

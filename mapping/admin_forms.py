@@ -1,0 +1,139 @@
+"""Forms of the mapping pages: they suggest what the CRM was found to have, and say each problem at its field."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import forms
+from django.core.exceptions import NON_FIELD_ERRORS
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from integrations.admin_forms import DatalistInput, TenantForm, json_object
+from integrations.registry import PROVIDERS, provider_class
+from mapping.compiled import CompiledMapping, MappingError, Problem
+from mapping.fields import DIALER_FIELDS
+from mapping.models import ConflictPolicy, CrmField, FieldMapping
+from mapping.publishing import ENTITY, engine_row
+
+PLACES = {
+    "field": "dialer_field",
+    "path": "crm_field",
+    "direction": "sync_direction",
+    "transform": "transform_rule",
+    "options": "custom_transform",
+    "validations": "validations",
+}
+"""Which form field a problem of the engine belongs to."""
+
+
+class FieldMappingForm(TenantForm):
+    identity = ("tenant", "crm_provider", "dialer_entity", "dialer_field")
+
+    class Meta:
+        model = FieldMapping
+        fields = "__all__"  # noqa: DJ007 - the page names the fields
+        help_texts = {
+            "dialer_field": gettext_lazy("One of the dialer's fields, or custom. and a name of your own."),
+            "custom_transform": gettext_lazy('For instance {"map": {"New": "Open"}} for picklist_map. Empty: none.'),
+            "validations": gettext_lazy('A list such as [{"type": "length", "params": {"max": 80}}].'),
+            "strategy": gettext_lazy("Empty: as the conflict policy says."),
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        suggestions = {
+            "dialer_field": [(key, field.label) for key, field in DIALER_FIELDS[ENTITY].items()],
+            "crm_object": _object_suggestions(self._provider()),
+            "crm_field": _field_suggestions(self._discovered()),
+        }
+        for name in suggestions.keys() & self.fields.keys():
+            self.fields[name].widget = DatalistInput(suggestions[name])
+
+    def _provider(self) -> str:
+        return self.instance.crm_provider or str(self.initial.get("crm_provider") or "")
+
+    def _discovered(self) -> "QuerySet[CrmField]":
+        fields = CrmField.objects.filter(missing_since=None).order_by("connection__provider", "label")
+        if self._provider():
+            fields = fields.filter(connection__provider=self._provider())
+        # Whoever sees several tenants gets suggestions once it is clear for which.
+        owner = self.instance.tenant_id or self.owner_id
+        found: QuerySet[CrmField] = fields.filter(tenant_id=owner) if owner else fields.none()
+        return found.select_related("connection").only("path", "label", "kind", "object_type", "connection__provider")
+
+    def clean_object_overrides(self) -> dict[str, Any]:
+        overrides = json_object(self.cleaned_data["object_overrides"])
+        wrong = [name for name, path in overrides.items() if path is not None and not isinstance(path, str)]
+        if wrong:
+            raise forms.ValidationError(_("%(names)s: write a field's path as text, or null.") % {"names": ", ".join(wrong)})
+        return overrides
+
+    def clean_validations(self) -> list[Any]:
+        rules = self.cleaned_data["validations"] or []
+        if not isinstance(rules, list):
+            raise forms.ValidationError(_("Write a JSON list of rules, or leave it empty."))
+        return rules
+
+    def clean_custom_transform(self) -> dict[str, Any] | None:
+        return json_object(self.cleaned_data["custom_transform"]) or None
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]
+        if set(self.errors) - {NON_FIELD_ERRORS} or not self.instance.tenant_id:
+            return
+        problems = problems_with(self.instance)
+        if problems:
+            # The model's own check said the same in one sentence; here each problem stands at its field.
+            self.errors.pop(NON_FIELD_ERRORS, None)
+        for problem in problems:
+            own = problem.field == self.instance.dialer_field
+            place = PLACES.get(problem.rule) if own else None
+            text = problem.message if own else f"{problem.field}: {problem.message}"
+            self.add_error(place if place in self.fields else None, text)
+
+
+def problems_with(row: FieldMapping) -> list[Problem]:
+    """What would keep the tenant's mapping from being published if this row were saved; each problem once."""
+    others = FieldMapping.objects.filter(
+        tenant_id=row.tenant_id, crm_provider=row.crm_provider, dialer_entity=ENTITY, is_active=True
+    ).exclude(pk=row.pk)
+    rows = [engine_row(one) for one in (*others, *([row] if row.is_active else []))]
+    problems: dict[Problem, None] = {}
+    for object_type in provider_class(row.crm_provider).person_types:
+        try:
+            CompiledMapping.compile(rows, object_type=object_type)
+        except MappingError as error:
+            problems.update(dict.fromkeys(error.problems))
+    return list(problems)
+
+
+def _object_suggestions(provider: str) -> list[tuple[str, str]]:
+    chosen = [provider] if provider in PROVIDERS else list(PROVIDERS)
+    return [(kind, PROVIDERS[slug][0]) for slug in chosen for kind in provider_class(slug).person_types]
+
+
+def _field_suggestions(fields: Iterable[CrmField]) -> list[tuple[str, str]]:
+    """A field that several objects have is suggested once."""
+    seen: dict[str, list[CrmField]] = {}
+    for field in fields:
+        seen.setdefault(field.path, []).append(field)
+    return [(path, _what_it_is(found)) for path, found in seen.items()]
+
+
+def _what_it_is(fields: list[CrmField]) -> str:
+    connection: Any = fields[0].connection
+    objects = ", ".join(dict.fromkeys(field.object_type for field in fields))
+    return f"{fields[0].label} · {fields[0].kind} · {connection.get_provider_display()} {objects}"
+
+
+class ConflictPolicyForm(TenantForm):
+    class Meta:
+        model = ConflictPolicy
+        fields = "__all__"  # noqa: DJ007 - the page names the fields
+        help_texts = {
+            "overrides": gettext_lazy('By dialer field, for instance {"lead_status": "last_write_wins"}. Empty: no exception.')
+        }
+
+    def clean_overrides(self) -> dict[str, Any]:
+        return json_object(self.cleaned_data["overrides"])
