@@ -91,8 +91,8 @@ class TaskPage(ReadOnlyAdmin, AdminPage):
     list_filter = ("group",)
     fields = ("name", "func", "arguments", "group", "started", "stopped", "time_taken", "attempt_count", "outcome")
     list_display = ("name", "func", "group", "started", "stopped", "attempt_count")
-    arguments = code_column("args", _("arguments"))
-    outcome = code_column("result", _("result"))
+    arguments = staticmethod(code_column("args", _("arguments")))
+    outcome = staticmethod(code_column("result", _("result")))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
         return self.fields

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.admin import ShowFacets
+from django.contrib.admin import ShowFacets, SimpleListFilter
 from django.contrib.admin.utils import flatten_fieldsets, unquote
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
@@ -199,7 +199,8 @@ class TenantScopedAdmin(AdminPage):
 
     def get_list_select_related(self, request: HttpRequest) -> Sequence[str]:
         own = super().get_list_select_related(request)
-        return ["tenant", *(own if isinstance(own, list | tuple) else ())]
+        chosen = own if isinstance(own, list | tuple) else ()
+        return ["tenant", *chosen] if sees_several() else chosen
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         own = list(super().get_fieldsets(request, obj))
@@ -223,6 +224,26 @@ class ThroughConnection(AdminPage):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).filter(InScope(F("connection__tenant_id")))
+
+
+class RecentValues(SimpleListFilter):
+    """The values that the newest rows have in a field: a list of all values would read the whole table.
+
+    Subclasses name `title` and `parameter_name`, which is the field.
+    """
+
+    newest = 1000
+
+    def rows(self, model_admin: Any) -> "QuerySet[Any]":
+        found: QuerySet[Any] = model_admin.model._default_manager.all()
+        return found
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        values = self.rows(model_admin).order_by("-pk").values_list(str(self.parameter_name), flat=True)[: self.newest]
+        return [(value, value) for value in sorted({str(value) for value in values} - {""})]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(**{str(self.parameter_name): self.value()}) if self.value() else queryset
 
 
 def sees_several() -> bool:

@@ -70,10 +70,10 @@ class FieldMappingAdmin(TenantScopedAdmin):
             self._publish(request, rows, note[:300])
 
     def _publish(self, request: HttpRequest, rows: Iterable[FieldMapping], note: str) -> None:
-        for tenant_id, provider in dict.fromkeys((row.tenant_id, row.crm_provider) for row in rows):
-            version = publish(tenant_id, provider, note=note, user_id=request.user.pk)
-            text = _("%(version)s is in force now.") % {"version": version}
-            transaction.on_commit(lambda text=text: self.message_user(request, text))  # type: ignore[misc]
+        touched = dict.fromkeys((row.tenant_id, row.crm_provider) for row in rows)
+        versions = [publish(*owner, note=note, user_id=request.user.pk) for owner in touched]
+        for version in versions:
+            self.message_user(request, _("%(version)s is in force now.") % {"version": version})
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return self._unless_refused(request, super().changeform_view, *args, **kwargs)
@@ -183,7 +183,7 @@ class CrmFieldAdmin(ReadOnlyAdmin, TenantScopedAdmin):
         "seen_at", "missing_since",
     )  # fmt: skip
     ordering = ("object_type", "label", "pk")
-    choices = code_column("options", gettext_lazy("choices"))
+    choices = staticmethod(code_column("options", gettext_lazy("choices")))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
         return [*super().get_readonly_fields(request, obj), "choices"]

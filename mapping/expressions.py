@@ -7,6 +7,7 @@ next. The JavaScript itself runs in a process that can be killed (`mapping.sandb
 """
 
 import json
+import os
 import re
 import threading
 import weakref
@@ -78,7 +79,7 @@ class JsboxRuntime:
     """
 
     def __init__(self) -> None:
-        self._thread = threading.get_ident()
+        self._home = _here()
         self._stops: Counter[str] = Counter()
         self._sandbox: Sandbox | None = None
         self._release: Callable[[], object] = lambda: None
@@ -86,7 +87,7 @@ class JsboxRuntime:
 
     def evaluate(self, expression: str, value: JSON, record: JSON) -> JSON:
         """Raises ExpressionError; RuntimeError in another thread than the runtime's own."""
-        self._check_thread()
+        self._check_usable()
         if self._stops[expression] >= STOPS_BEFORE_GIVING_UP:
             raise ExpressionError("The expression was stopped three times in this batch and is not run again.")
         problem = check_expression(expression)
@@ -111,8 +112,8 @@ class JsboxRuntime:
         cast("weakref.finalize[Any, Any]", self._release).detach()
         self._sandbox = None
 
-    def _check_thread(self) -> None:
-        if threading.get_ident() != self._thread:
+    def _check_usable(self) -> None:
+        if _here() != self._home:
             raise RuntimeError("A JavaScript runtime may only be used in the thread that made it; make one per thread.")
         if self._closed:
             raise RuntimeError("This JavaScript runtime is closed; make a new one.")
@@ -167,6 +168,10 @@ def check_pattern(pattern: str, flags: str = "") -> str | None:
     finally:
         runtime.close()
     return None
+
+
+def _here() -> tuple[int, int]:
+    return os.getpid(), threading.get_ident()
 
 
 def _ask_once(request: dict[str, Any]) -> dict[str, Any]:

@@ -116,15 +116,20 @@ class _Parser:
     def _place(self) -> Place:
         segments = [self._segment()]
         while self._skip("."):
-            segments.append(self._segment())
+            segments.append(self._segment(segments[-1].pick))
         if isinstance(segments[-1].pick, Where):
             self._fail('"." and the field of the entry')
         if len(segments) > MAX_SEGMENTS:
             self._fail(f"at most {MAX_SEGMENTS} names joined by dots")
         return Place(tuple(segments))
 
-    def _segment(self) -> Segment:
-        return Segment(self._read_name("a field name"), self._pick() if self._skip("[") else None)
+    def _segment(self, chosen_by: At | Where | None = None) -> Segment:
+        start = self._at
+        name = self._read_name("a field name")
+        if isinstance(chosen_by, Where) and chosen_by.key == name:  # writing it would choose another entry
+            self._at = start
+            self._fail(f"another field than {name}, which the entry is chosen by")
+        return Segment(name, self._pick() if self._skip("[") else None)
 
     def _pick(self) -> At | Where:
         start = self._at

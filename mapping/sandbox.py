@@ -3,7 +3,7 @@
 A process of its own, because an in-process engine cannot be stopped inside one long native call: of 69 hostile
 expressions tried in-process, 22 held the thread for over 6 seconds, some for ever. Here the worst of them costs half a
 second of processor time, and a fault in the engine cannot reach our tokens or database connection.
-Starting the process takes about 0.1 s, so a few idle ones are kept for the next batch; a question costs about 60 µs.
+Starting the process takes about 0.1 s, so a few idle ones are kept for the next batch; a question costs about 0.1 ms.
 """
 
 import atexit

@@ -6,7 +6,7 @@ cannot be stopped that way, so the kernel ends this process when one request bur
 
 All expressions of a batch share one JavaScript runtime. Every built-in is frozen before the first one runs, so no
 expression can change what the next one sees; after a time-out or a full memory the runtime is thrown away.
-Measured: a runtime per expression 230-420 µs, a frozen one 8 ms once and then 10 µs per expression.
+Measured: a runtime per expression 230-420 µs, a frozen one 8 ms once and then about 20 µs per expression.
 """
 
 import json

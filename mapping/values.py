@@ -63,7 +63,7 @@ def as_moment(value: Any, zone: tzinfo = UTC, *, dayfirst: bool = False) -> date
 
 def iso_utc(moment: datetime) -> str:
     """2024-01-15T20:49:32Z for a moment in UTC, with a fraction only when there is one."""
-    text = moment.replace(tzinfo=None).isoformat()
+    text = moment.isoformat()[: -len("+00:00")]
     return f"{text.rstrip('0') if moment.microsecond else text}Z"
 
 

@@ -108,21 +108,28 @@ def wake_due() -> int:
 
 def release_expired() -> int:
     """Puts back the jobs of workers that died or hung. Returns how many."""
-    # A waiting twin does what the lost one would have done.
     with tenancy.everyone(), transaction.atomic():
-        lost = list(
-            SyncJob.objects.select_for_update(skip_locked=True).filter(state="leased", lease_until__lt=Now())[:1000]
-        )
-        twins = set(
-            SyncJob.objects.filter(state="ready", key__in=[job.key for job in lost]).values_list(
-                "connection_id", "kind", "key"
-            )
-        )
-        doubled = [job.pk for job in lost if (job.connection_id, job.kind, job.key) in twins]
-        SyncJob.objects.filter(pk__in=doubled).update(state="done", lease_token=None, finished_at=Now())
-        back = [job.pk for job in lost if job.pk not in set(doubled)]
-        SyncJob.objects.filter(pk__in=back).update(state="ready", lease_token=None, lease_until=None)
+        lost = list(SyncJob.objects.select_for_update(skip_locked=True).filter(state="leased", lease_until__lt=Now())[:1000])
+        for row in lost:
+            row.state, row.lease_token, row.lease_until = SyncJob.State.READY, None, None
+        _yield_to_twins(lost)
+        upsert(SyncJob, lost, _SETTLED_FIELDS)
     return len(lost)
+
+
+def _yield_to_twins(rows: Sequence[SyncJob]) -> None:
+    """A row on its way back that has a newer twin waiting ends instead; the twin inherits that it may be written already."""
+    again = {(row.connection_id, row.kind, row.key): row for row in rows if row.state == SyncJob.State.READY}
+    twins = [
+        twin
+        for twin in SyncJob.objects.select_for_update().filter(state="ready", key__in=[row.key for row in again.values()])
+        if (twin.connection_id, twin.kind, twin.key) in again
+    ]
+    for twin in twins:
+        row = again[twin.connection_id, twin.kind, twin.key]
+        row.state, row.finished_at = SyncJob.State.DONE, timezone.now()
+        twin.first_attempt_at = row.first_attempt_at or twin.first_attempt_at
+    upsert(SyncJob, twins, ["first_attempt_at"])
 
 
 _CLAIM = """
@@ -189,15 +196,7 @@ def settle(claimed: Claim, outcomes: Sequence[Outcome]) -> None:
         )
     }
     rows = [_settled(held[outcome.job.pk], outcome, claimed) for outcome in outcomes if outcome.job.pk in held]
-    again = [row for row in rows if row.state == "ready"]
-    twins = set(
-        SyncJob.objects.filter(state="ready", key__in=[row.key for row in again]).values_list(
-            "connection_id", "kind", "key"
-        )
-    )
-    for row in again:
-        if (row.connection_id, row.kind, row.key) in twins:
-            row.state = SyncJob.State.DONE  # a newer twin waits and will do it
+    _yield_to_twins(rows)
     upsert(SyncJob, rows, _SETTLED_FIELDS)
 
 

@@ -175,4 +175,8 @@ def _encode(body: Any) -> tuple[bytes, str]:
         return body, "application/octet-stream"
     if isinstance(body, str):
         return body.encode(), "text/plain; charset=utf-8"
-    return json.dumps(body, ensure_ascii=False).encode(), "application/json;charset=utf-8"
+    try:
+        text = json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        text = json.dumps(body).encode()  # a lone surrogate can travel only as an escape
+    return text, "application/json;charset=utf-8"

@@ -86,7 +86,9 @@ def test_a_tenants_own_field_takes_any_value() -> None:
     [
         pytest.param("contact", "fist_name", 'did you mean "first_name"?', id="typing error"),
         pytest.param("contact", "zzz", "choose one of first_name, last_name", id="nothing near"),
-        pytest.param("call_activity", "custom.x", 'The dialer has no call_activity field "custom.x"', id="custom on call"),
+        pytest.param(
+            "call_activity", "custom.x", 'The dialer has no call_activity field "custom.x"', id="custom on call"
+        ),
         pytest.param("contact", "custom.", "cannot name an own field", id="custom without a name"),
         pytest.param("contact", "custom.a/b", "cannot name an own field", id="custom with a slash"),
         pytest.param("invoice", "x", 'no entity "invoice"; choose one of contact, call_activity', id="entity"),

@@ -2,7 +2,7 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mapping.paths import MISSING, Path, PathError, compile_path
@@ -101,7 +101,9 @@ def test_set_refuses_to_replace_a_value_of_another_kind_on_the_way(text: str) ->
 
 
 def test_entries_without_a_value_are_dropped_only_when_asked() -> None:
-    record: dict[str, Any] = {"phones": [{"type": "home", "value": "1"}, {"type": "work", "value": "2", "isPrimary": 1}]}
+    record: dict[str, Any] = {
+        "phones": [{"type": "home", "value": "1"}, {"type": "work", "value": "2", "isPrimary": 1}]
+    }
     path = compile_path("phones[type=work].value")
     path.set(record, None)
     assert len(record["phones"]) == 2
@@ -128,6 +130,7 @@ def test_an_entry_with_other_data_is_not_dropped() -> None:
         pytest.param("a[type", 7, '"="', id="condition without a value"),
         pytest.param("a[type=", 8, "a value", id="condition without a value behind ="),
         pytest.param("a[type=b]", 10, "the field of the entry", id="condition without a name behind"),
+        pytest.param("a[type=b].type", 11, "another field than type", id="the field it is chosen by"),
         pytest.param("a[100]", 3, "a place in the list from 0 to 99", id="place too large"),
         pytest.param("a[0][1]", 5, '"." or "||"', id="list in a list"),
         pytest.param('"a', 1, "text between two quotes", id="quote not closed"),
@@ -168,6 +171,8 @@ def places(draw: st.DrawFn) -> Place:
     segments = draw(st.lists(st.builds(Segment, names, picks), min_size=1, max_size=4))
     if isinstance(segments[-1].pick, Where):
         segments.append(Segment(draw(names)))
+    chosen_by = [one.pick.key if isinstance(one.pick, Where) else None for one in segments]
+    assume(all(key != one.name for key, one in zip(chosen_by, segments[1:], strict=False)))
     return Place(tuple(segments))
 
 

@@ -1,5 +1,6 @@
 import json
 import string
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -285,7 +286,10 @@ def test_all_problems_of_options_are_told_at_once(rule: str, options: object, st
 
 @given(st.integers(-(10**14), 10**14), st.sampled_from(["USD", "JPY", "KWD"]))
 def test_money_survives_the_way_there_and_back(cents: int, currency: str) -> None:
-    assert inbound("currency_cents", outbound("currency_cents", cents, {"currency": currency}), {"currency": currency}) == cents
+    assert (
+        inbound("currency_cents", outbound("currency_cents", cents, {"currency": currency}), {"currency": currency})
+        == cents
+    )
 
 
 @given(st.decimals(min_value=-(10**9), max_value=10**9, places=2))
@@ -294,9 +298,12 @@ def test_an_amount_is_exactly_its_cents(amount: Decimal) -> None:
     assert inbound("currency_cents", float(amount)) == int(amount * 100)
 
 
-@given(st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2200, 1, 1)), st.sampled_from(["UTC", "Asia/Tokyo"]))
+@given(
+    st.datetimes(timezones=st.just(UTC)).filter(lambda moment: 1900 < moment.year < 2200),
+    st.sampled_from(["UTC", "Asia/Tokyo"]),
+)
 def test_a_moment_survives_the_way_there_and_back(moment: datetime, timezone: str) -> None:
-    moment = moment.replace(microsecond=moment.microsecond // 1000 * 1000, tzinfo=UTC)
+    moment = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
     context = Context(timezone=timezone)
     iso = inbound("date_iso", moment.isoformat(), context=context)
     assert datetime.fromisoformat(iso) == moment
@@ -305,7 +312,10 @@ def test_a_moment_survives_the_way_there_and_back(moment: datetime, timezone: st
     assert inbound("date_iso", milliseconds, context=context) == iso
 
 
-@given(st.dates(min_value=date(1900, 1, 1), max_value=date(2200, 1, 1)), st.sampled_from(["Asia/Tokyo", "America/New_York"]))
+@given(
+    st.dates(min_value=date(1900, 1, 1), max_value=date(2200, 1, 1)),
+    st.sampled_from(["Asia/Tokyo", "America/New_York"]),
+)
 def test_a_day_never_shifts_with_the_time_zone(day: date, timezone: str) -> None:
     context = Context(timezone=timezone)
     iso = inbound("date_iso", day.isoformat(), context=context)
@@ -314,7 +324,10 @@ def test_a_day_never_shifts_with_the_time_zone(day: date, timezone: str) -> None
     assert inbound("date_iso", f"{day:%d/%m/%Y}", {"dayfirst": True}, context) == iso
 
 
-@given(st.from_regex(r"[2-9][0-9]{2}[2-9][0-9]{6}", fullmatch=True), st.sampled_from(["({}) {}-{}", "{}-{}-{}", "1 {}.{}.{}"]))
+@given(
+    st.from_regex(r"[2-9][0-9]{2}[2-9][0-9]{6}", fullmatch=True),
+    st.sampled_from(["({}) {}-{}", "{}-{}-{}", "1 {}.{}.{}"]),
+)
 def test_a_phone_number_is_the_same_however_it_is_written(digits: str, style: str) -> None:
     assume(phonenumbers.is_valid_number(phonenumbers.parse(digits, "US")))
     number = inbound("phone_e164", style.format(digits[:3], digits[3:6], digits[6:]))
@@ -322,15 +335,16 @@ def test_a_phone_number_is_the_same_however_it_is_written(digits: str, style: st
     assert outbound("phone_e164", number) == number
 
 
-@given(st.sampled_from(sorted(TRANSFORMS)), st.text(string.printable, max_size=30) | st.integers() | st.floats() | st.booleans())
+@given(
+    st.sampled_from(sorted(TRANSFORMS)),
+    st.text(string.printable, max_size=30) | st.integers() | st.floats() | st.booleans(),
+)
 def test_a_transform_gives_json_or_a_transform_error(rule: str, value: Any) -> None:
-    options = {"picklist_map": STATUS, "custom": {"expression": "up"}}.get(rule, {})
-    context = Context(runtime=Upper()) if isinstance(value, str) else Context(runtime=Failing())
+    tables: dict[str, dict[str, Any]] = {"picklist_map": STATUS, "custom": {"expression": "up"}}
+    context = Context(runtime=Upper() if isinstance(value, str) else Failing())
     for convert in (inbound, outbound):
-        try:
-            json.dumps(convert(rule, value, options, context))
-        except TransformError as error:
-            assert str(error)
+        with suppress(TransformError):
+            json.dumps(convert(rule, value, tables.get(rule, {}), context))
 
 
 class Failing:

@@ -226,8 +226,9 @@ class CallLog:
             self._learn_fields()
         if code in SCHEMA_CODES:
             return draft.mend("schema")
-        if code == "DUPLICATE_VALUE" and not draft.id and is_id(failures.existing_id(text)):
-            draft.id = to_18(failures.existing_id(text))
+        existing = failures.existing_id(text) if code == "DUPLICATE_VALUE" and task.KEY_FIELD in text else ""
+        if is_id(existing) and not draft.id:
+            draft.id = to_18(existing)
             return draft.mend("existing")
         if code in MOVED_CODES and draft.who_id in heirs:
             draft.who_id = heirs[draft.who_id]

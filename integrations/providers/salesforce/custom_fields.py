@@ -12,8 +12,7 @@ from typing import Any
 from integrations import errors
 from integrations.providers.base import Api
 from integrations.providers.salesforce import soql, task
-from integrations.providers.salesforce.ids import to_18
-from integrations.providers.salesforce.schema import ObjectSchema, Schemas, data_path, json_object
+from integrations.providers.salesforce.schema import ObjectSchema, Schemas, data_path, id_of, json_object
 
 HOST_OBJECT = "Activity"
 SEEN_ON = ("Task", "Event")
@@ -138,17 +137,17 @@ class Customizer:
                         "PermissionsEdit": True,
                     },
                 )
-        user_id = to_18(str(json_object(self.api.request("GET", USER_INFO))["user_id"]))
+        user_id = id_of(json_object(self.api.request("GET", USER_INFO)), "user_id")
         self._ensure("/sobjects/PermissionSetAssignment", {"AssigneeId": user_id, "PermissionSetId": set_id})
 
     def _permission_set(self) -> str:
         query = soql.select(["Id"], "PermissionSet", [f"Name = {soql.text(PERMISSION_SET)}"])
         rows = self._rows("/query", query)
         if rows:
-            return to_18(str(rows[0]["Id"]))
+            return id_of(rows[0], "Id")
         body = {"Name": PERMISSION_SET, "Label": PERMISSION_SET_LABEL}
         response = self.api.request("POST", data_path("/sobjects/PermissionSet"), json=body, repeatable=False)
-        return to_18(str(json_object(response)["id"]))
+        return id_of(json_object(response), "id")
 
     def _rows(self, path: str, query: str) -> list[Mapping[str, Any]]:
         return list(json_object(self.api.request("GET", data_path(path), params={"q": query})).get("records") or ())

@@ -17,9 +17,8 @@ from integrations.providers.base import Api, CrmProvider, TokenCall
 from integrations.providers.salesforce import defaults, failures, oauth, soql, task
 from integrations.providers.salesforce.calls import BATCH_SIZE, CallLog
 from integrations.providers.salesforce.custom_fields import USER_INFO, Customizer
-from integrations.providers.salesforce.ids import is_id, to_18
 from integrations.providers.salesforce.reading import Reader
-from integrations.providers.salesforce.schema import Schemas, data_path, json_object
+from integrations.providers.salesforce.schema import Schemas, data_path, id_of, json_object
 from integrations.records import (
     Account,
     CallActivity,
@@ -116,18 +115,15 @@ class Provider(CrmProvider):
         return [RateHint(DAILY, limit, DAY, remaining=max(0, limit - used))]
 
     def identify(self) -> Account:
+        # A data service comes first: it answers 401 to an expired token, the user-info service would say 403.
         objects = json_object(self.api.request("GET", data_path("/sobjects")))
-        user = json_object(self.api.request("GET", USER_INFO))
-        organisation_id = str(user.get("organization_id") or "")
-        if not is_id(organisation_id):
-            raise errors.FixConfig(
-                "Salesforce does not say which organisation this is. Give the app the scope 'id', then connect again."
-            )
+        response = self.api.request("GET", USER_INFO)
+        user = json_object(response)
         return Account(
-            external_id=to_18(organisation_id),
+            external_id=id_of(user, "organization_id"),
             name=self._organisation() or str(user.get("name") or ""),
             user=str(user.get("preferred_username") or user.get("email") or ""),
-            url=self.connection.instance_url,
+            url=response.url.removesuffix(USER_INFO),
             warnings=tuple(_warnings(objects)),
         )
 

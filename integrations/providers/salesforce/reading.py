@@ -64,7 +64,7 @@ class Window:
         if self.after is not None:
             stamp = soql.moment(self.after[0])
             last_id = soql.record_id(self.after[1])
-            found.append(f"(SystemModstamp > {stamp} OR (SystemModstamp = {stamp}))")
+            found.append(f"(SystemModstamp > {stamp} OR (SystemModstamp = {stamp} AND Id > {last_id}))")
         elif self.since is not None:
             found.append(f"SystemModstamp >= {soql.moment(self.since - OVERLAP)}")
         return found
@@ -85,7 +85,7 @@ class Reader:
             if body.get("done", True):
                 yield ChangePage(records, replace(window, after=None).cursor(), body.get("totalSize"))
                 return
-            window = replace(window, locator=_locator(body))
+            window = replace(window, locator=_locator(body, window.locator))
             if records:
                 window = replace(window, after=(records[-1].modified_at, records[-1].id))
                 yield ChangePage(records, window.cursor(), body.get("totalSize"))
@@ -104,12 +104,13 @@ class Reader:
 
     def query(self, query: str, *, deleted: bool = False) -> Iterator[Mapping[str, Any]]:
         """Every row; `deleted` includes the recycle bin."""
-        body = self._ask(query, deleted=deleted)
+        body, locator = self._ask(query, deleted=deleted), ""
         while True:
             yield from body.get("records") or ()
             if body.get("done", True):
                 return
-            body = json_object(self._api.request("GET", _locator(body)))
+            locator = _locator(body, locator)
+            body = json_object(self._api.request("GET", locator))
 
     def _page(self, object_type: str, window: Window, fields: Sequence[str]) -> dict[str, Any]:
         if window.locator:
@@ -152,10 +153,10 @@ def _time(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
-def _locator(body: Mapping[str, Any]) -> str:
-    """The path to the next page. The service must not send us, and our token, to another host."""
+def _locator(body: Mapping[str, Any], before: str) -> str:
+    """The path to the next page. The service must not send us, and our token, to another host, nor round in circles."""
     path = str(body.get("nextRecordsUrl") or "")
-    if not path.startswith("/services/data/"):
+    if not path.startswith("/services/data/") or path == before:
         raise errors.Retry(
             "Salesforce's list has a next page but does not say where. We will try again.",
             detail=path,

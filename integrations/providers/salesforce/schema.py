@@ -14,6 +14,7 @@ from django.conf import settings
 from integrations import errors
 from integrations.providers.base import Api
 from integrations.providers.salesforce import soql
+from integrations.providers.salesforce.ids import is_id, to_18
 from integrations.records import FieldSpec
 from integrations.transport.classify import json_of
 
@@ -100,6 +101,16 @@ def json_object(response: requests.Response) -> dict[str, Any]:
             cause="unreadable_answer",
         )
     return body
+
+
+def id_of(body: Mapping[str, Any], name: str) -> str:
+    found = str(body.get(name) or "")
+    if not is_id(found):
+        raise errors.FixConfig(
+            f"Salesforce does not tell us its {name}. Give the app the scopes 'api' and 'id', then connect again.",
+            detail=", ".join(sorted(body)),
+        )
+    return to_18(found)
 
 
 def date_of(response: requests.Response) -> datetime | None:

@@ -224,6 +224,22 @@ def test_the_services_clock_sets_where_the_next_run_begins(provider: Provider) -
     assert page.cursor == {"since": int(datetime(2026, 1, 5, 9, 59, tzinfo=UTC).timestamp() * 1000)}
 
 
+@pytest.mark.parametrize("cursor", [None, {"since": 1_760_000_000_000}], ids=["first run", "later run"])
+@responses.activate
+def test_the_next_run_begins_at_the_start_of_this_one_not_at_its_end(
+    provider: Provider, cursor: dict[str, Any] | None
+) -> None:
+    more = {"total": 2, "results": [{"id": "1", "properties": {}}], "paging": {"next": {"after": "1"}}}
+    last = {"total": 1, "results": [{"id": "2", "properties": {}}]}
+    for hour, body in ((10, more), (15, last)):
+        headers = {"Date": f"Mon, 05 Jan 2026 {hour}:00:00 GMT"}
+        responses.get(HOST + path("objects", type="contacts"), json=body, headers=headers)
+        responses.post(HOST + path("search", type="contacts"), json=body, headers=headers)
+    first = next(iter(provider.changes("contacts", cursor, ["email"])))
+    (second,) = provider.changes("contacts", json.loads(json.dumps(first.cursor)), ["email"])
+    assert second.cursor == {"since": int(datetime(2026, 1, 5, 9, 59, tzinfo=UTC).timestamp() * 1000)}
+
+
 @responses.activate
 def test_a_clock_that_jumps_back_does_not_move_the_cursor_back(provider: Provider) -> None:
     date = {"Date": "Mon, 05 Jan 2026 10:00:00 GMT"}
@@ -269,6 +285,30 @@ def test_a_call_that_the_answer_does_not_mention_is_looked_up_later(provider: Pr
     responses.post(HOST + path("batch", type="calls", action="upsert"), json={"status": "PENDING", "results": []})
     (written,) = provider.log_calls([call(1, "512")])
     assert isinstance(written.error, errors.OutcomeUnknown)
+
+
+@responses.activate
+def test_answers_are_matched_by_trace_id_or_record_id(provider: Provider) -> None:
+    """An answer may name its record by either, in any order."""
+    responses.get(HOST + path("owners"), json={"results": []})
+    responses.get(HOST + path("property", type="calls", name="hs_call_disposition"), json={"options": []})
+    new, known, lost = call(1, "512"), call(2, "513", crm_record_id="72"), call(3, "514", crm_record_id="73")
+    created = {"id": "71", "properties": {}, "objectWriteTraceId": new.key, "new": True}
+    responses.post(HOST + path("batch", type="calls", action="upsert"), json={"results": [created]})
+    gone = {"category": "OBJECT_NOT_FOUND", "message": "Could not get some CALL objects", "context": {"ids": ["73"]}}
+    responses.post(
+        HOST + path("batch", type="calls", action="update"),
+        status=207,
+        json={"results": [{"id": "72", "properties": {}}], "errors": [gone]},
+    )
+    links = [{"from": {"id": "71"}, "to": {"id": "512"}}, {"from": {"id": "72"}, "to": {"id": "513"}}]
+    responses.post(HOST + path("associate_batch", type="calls", to_type="contacts"), json={"results": links})
+    written = provider.log_calls([new, known, lost])
+    assert [(each.id, each.created, type(each.error)) for each in written] == [
+        ("71", True, type(None)),
+        ("72", False, type(None)),
+        ("", False, errors.Gone),
+    ]
 
 
 @responses.activate

@@ -234,6 +234,8 @@ def test_bad_calls_never_hold_up_the_good_ones(world: World, dialer: Provider, f
     assert error.fields == ("hs_call_status",)
     assert "GONE_FISHING was not one of the allowed options" in error.message
     assert len(world.calls()) == 98
+    writes = [request for request in sent(dialer) if request in {UPSERT, CREATE}]
+    assert (len(writes) == 1) == (fault == ""), "parts take one request, a refusal as a whole takes halving"
 
 
 def test_a_mapping_to_an_unknown_property_is_told_to_those_calls_alone(world: World, dialer: Provider) -> None:
@@ -318,16 +320,28 @@ def test_a_first_attempt_is_not_looked_up(world: World) -> None:
     assert not [request for request in sent(provider) if "/associations/calls" in request]
 
 
-def test_a_call_is_found_among_hundreds_of_its_contact(world: World) -> None:
+@pytest.mark.parametrize("place", [0, 600], ids=["the oldest", "the newest"])
+def test_a_call_is_found_among_hundreds_of_its_contact(world: World, place: int) -> None:
     world.fault("no_unique_calls")
     provider, contact = world.prepared(), world.contact_ids()[0]
-    (early,) = provider.log_calls([call(0, contact)])
     tried = datetime.now(UTC)
-    for start in range(1, 600, 100):
-        provider.log_calls([call(number, contact) for number in range(start, start + 100)])
-    (again,) = provider.log_calls([call(0, contact, first_attempt_at=tried)])
-    assert (again.id, again.created) == (early.id, False)
+    written: list[Written] = []
+    for start in range(0, 601, 100):
+        written += provider.log_calls([call(number, contact) for number in range(start, min(start + 100, 601))])
+    (again,) = provider.log_calls([call(place, contact, first_attempt_at=tried)])
+    assert (again.id, again.created) == (written[place].id, False)
     assert len(world.calls()) == 601
+
+
+def test_a_call_is_found_behind_many_older_ones(world: World) -> None:
+    world.fault("no_unique_calls")
+    provider, contact = world.prepared(), world.contact_ids()[0]
+    provider.log_calls([call(number, contact) for number in range(100)])
+    world.portal.clock.advance(86_400)
+    (late,) = provider.log_calls([call(900, contact)])
+    tried = datetime.now(UTC) + timedelta(days=1)
+    (again,) = provider.log_calls([call(900, contact, first_attempt_at=tried)])
+    assert (again.id, again.created) == (late.id, False)
 
 
 def test_the_search_for_a_call_ends_a_while_before_its_first_attempt(world: World) -> None:
@@ -379,6 +393,7 @@ def test_a_call_to_a_contact_that_is_gone_says_so_and_harms_no_other(world: Worl
     written = dialer.log_calls(calls)
     assert [place for place, each in enumerate(written) if each.error] == [50]
     assert isinstance(written[50].error, errors.Gone)
+    assert not [request for request in sent(dialer) if request.startswith("PUT")], "the answer says who is gone"
     links = [linked_to(stored) for stored in world.calls()]
     assert sorted(filter(None, links)) == sorted([each.record_id] for each in calls if each is not calls[50])
 

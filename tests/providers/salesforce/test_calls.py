@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,10 +9,11 @@ from hypothesis import strategies as st
 
 from integrations import errors
 from integrations.providers.salesforce import task
+from integrations.providers.salesforce.custom_fields import Customizer
 from integrations.providers.salesforce.provider import Provider
 from integrations.records import CallActivity, Direction, Written
 from tests.providers.harness import PlainApi
-from tests.providers.salesforce.world import DATA, World, call
+from tests.providers.salesforce.world import DATA, HOST, World, call, offline
 
 NOW = datetime(2026, 3, 2, 23, 40, tzinfo=UTC)
 
@@ -22,6 +24,12 @@ def logger(world: World, request: pytest.FixtureRequest) -> tuple[Provider, Plai
     if request.param == "CallObject":
         world.dial({"kind": "no_customizing"})
     return world.prepared()
+
+
+def writer() -> Provider:
+    """A provider of a prepared account whose answers the test makes up."""
+    names = ("Subject", "Status", "TaskSubtype", "CallObject", "Dialer_Call_Id__c", "WhoId", "Description")
+    return offline(call_key="Dialer_Call_Id__c", task_fields=dict.fromkeys(names, 0))
 
 
 def ids(results: list[Written]) -> list[str]:
@@ -48,7 +56,6 @@ def test_prepare_makes_the_fields_grants_them_and_says_the_same_again(world: Wor
 @pytest.mark.parametrize("steps_done", [1, 2, 4, 7])
 def test_prepare_goes_on_where_an_earlier_run_broke_off(world: World, steps_done: int) -> None:
     provider, api = world.connect()
-    world.dial({"kind": "drop_before", "match": "POST .*(sobjects|tooling)", "times": 0})
     posts = 0
     real = api.request
 
@@ -91,6 +98,33 @@ def test_a_field_that_somebody_hid_is_shown_again_instead_of_made_again(world: W
         world.store.delete("FieldPermissions", grant["Id"])
     assert world.connect()[0].prepare()["call_key"] == "Dialer_Call_Id__c"
     assert world.store.count("CustomField") == 2
+
+
+def test_steps_that_somebody_else_did_meanwhile_are_done(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look-up finds nothing, and creating says that it is there."""
+    world.connect()[0].prepare()
+    for grant in list(world.store.all("PermissionSetAssignment")):
+        world.store.delete("PermissionSetAssignment", grant["Id"])
+    monkeypatch.setattr(Customizer, "_existing", lambda self, names: set())
+    found = world.connect()[0].prepare()
+    assert (found["call_key"], found["warnings"]) == ("Dialer_Call_Id__c", [])
+
+
+def test_a_field_of_that_name_which_is_no_key_is_not_used_as_one(world: World) -> None:
+    world.connect()[0].prepare()
+    for made in list(world.store.all("CustomField")):
+        world.sandbox.org.save("CustomField", {**made, "Metadata": {**made["Metadata"], "externalId": False}})
+    found = world.connect()[0].prepare()
+    assert found["call_key"] == "CallObject"
+    assert "External ID" in found["warnings"][0]
+
+
+@pytest.mark.parametrize("hidden", ["Dialer_Call_Recording_URL__c", "Status"])
+def test_what_is_missing_beside_the_key_is_warned_of_only(world: World, hidden: str) -> None:
+    world.store.put("_hidden", "1", {"object": "Task", "field": hidden})
+    found = world.connect()[0].prepare()
+    assert found["call_key"] == "Dialer_Call_Id__c"
+    assert len(found["warnings"]) == (hidden != "Status")
 
 
 # --- what is written ------------------------------------------------------------------------------------------------
@@ -200,10 +234,9 @@ def test_agents_are_looked_up_once(world: World) -> None:
 # --- once, whatever happens -----------------------------------------------------------------------------------------
 
 
-def again(one: CallActivity, **more: Any) -> CallActivity:
-    from dataclasses import replace
-
-    return replace(one, first_attempt_at=NOW, **more)
+def again(one: CallActivity) -> CallActivity:
+    """The same call after a try that may have been written."""
+    return replace(one, first_attempt_at=NOW)
 
 
 def test_the_same_call_twice_is_one_task(world: World, logger: tuple[Provider, PlainApi]) -> None:
@@ -269,13 +302,23 @@ def test_two_tasks_of_one_key_never_come_of_a_race_because_the_key_is_unique(wor
 
 
 @responses.activate
+def test_a_duplicate_value_of_another_field_is_the_tenants_to_mend() -> None:
+    message = "duplicate value found: Ticket__c duplicates value on record with id: 00THs00000000zzMAA"
+    refused = {"success": False, "errors": [{"statusCode": "DUPLICATE_VALUE", "message": message, "fields": []}]}
+    responses.patch(f"{HOST}{DATA}/composite/sobjects/Task/Dialer_Call_Id__c", json=[refused])
+    result = writer().log_calls([call("c-1", "00Qxx000001abcdEAA")])[0]
+    assert isinstance(result.error, errors.FixData)
+    assert "Ticket__c" in result.error.message
+
+
+@responses.activate
 def test_a_duplicate_value_names_the_task_to_update() -> None:
     taken = "00THs00000000zzMAA"
     message = f"duplicate value found: Dialer_Call_Id__c duplicates value on record with id: {taken}"
     refused = {"success": False, "errors": [{"statusCode": "DUPLICATE_VALUE", "message": message, "fields": []}]}
     responses.patch(f"{HOST}{DATA}/composite/sobjects/Task/Dialer_Call_Id__c", json=[refused])
     responses.patch(f"{HOST}{DATA}/composite/sobjects", json=[{"id": taken, "success": True, "errors": []}])
-    result = _offline().log_calls([call("c-1", "00Qxx000001abcdEAA")])[0]
+    result = writer().log_calls([call("c-1", "00Qxx000001abcdEAA")])[0]
     assert (result.id, result.created, result.error) == (taken, False, None)
     assert b"TaskSubtype" in (responses.calls[0].request.body or b"")
     assert b"TaskSubtype" not in (responses.calls[1].request.body or b"")
@@ -286,7 +329,7 @@ def test_a_duplicate_value_names_the_task_to_update() -> None:
 def test_a_200_that_does_not_answer_for_each_call_leaves_the_outcome_open(body: str) -> None:
     responses.patch(f"{HOST}{DATA}/composite/sobjects/Task/Dialer_Call_Id__c", body=body)
     with pytest.raises(errors.OutcomeUnknown):
-        _offline().log_calls([call("c-1", "00Qxx000001abcdEAA")])
+        writer().log_calls([call("c-1", "00Qxx000001abcdEAA")])
 
 
 @responses.activate
@@ -295,21 +338,9 @@ def test_what_was_written_is_told_even_if_the_rest_of_the_batch_breaks() -> None
     responses.patch(f"{HOST}{DATA}/composite/sobjects/Task/Dialer_Call_Id__c", json=[made])
     responses.patch(f"{HOST}{DATA}/composite/sobjects", status=503)
     known = call("c-2", "00Qxx000001abcdEAA", crm_record_id="00THs00000000yyMAA")
-    results = _offline().log_calls([known, call("c-1", "00Qxx000001abcdEAA")])
+    results = writer().log_calls([known, call("c-1", "00Qxx000001abcdEAA")])
     assert isinstance(results[0].error, errors.Retry)
     assert results[1].id == "00THs00000000zzMAA"
-
-
-HOST = "https://acme.my.salesforce.com"
-
-
-def _offline() -> Provider:
-    from integrations.records import Connection, Credential
-
-    names = ("Subject", "Status", "TaskSubtype", "CallObject", "Dialer_Call_Id__c", "WhoId", "Description")
-    metadata = {"call_key": "Dialer_Call_Id__c", "task_fields": dict.fromkeys(names, 0)}
-    credential = Credential("oauth", access_token="00D!x", instance_url=HOST)
-    return Provider(Connection("c", "t", instance_url=HOST, metadata=metadata), PlainApi(Provider, credential, HOST))
 
 
 # --- later news about a call ----------------------------------------------------------------------------------------

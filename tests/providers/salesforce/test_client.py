@@ -6,7 +6,8 @@ import responses
 from integrations import errors
 from integrations.providers.salesforce.provider import Provider
 from integrations.records import Cursor, FieldSpec, RemoteRecord
-from tests.providers.salesforce.world import DATA, World
+from tests.providers.harness import token_call
+from tests.providers.salesforce.world import DATA, HOST, World, offline
 
 MAPPED = [row.crm_field for row in Provider.default_mappings]
 
@@ -45,25 +46,24 @@ def test_identify_meets_an_expired_session_as_a_401_which_can_be_refreshed(world
 
 @responses.activate
 def test_missing_rights_are_warned_of_and_a_hidden_organisation_name_is_no_obstacle() -> None:
-    host = "https://acme.my.salesforce.com"
     listed = [{"name": "Lead", "queryable": True}, {"name": "Task", "queryable": True, "createable": False}]
-    responses.get(f"{host}{DATA}/sobjects", json={"sobjects": listed})
+    responses.get(f"{HOST}{DATA}/sobjects", json={"sobjects": listed})
     info = {"organization_id": "00Dxx0000001gPL", "name": "Int User", "preferred_username": "int@acme.example"}
-    responses.get(f"{host}/services/oauth2/userinfo", json=info)
-    responses.get(f"{host}{DATA}/query", status=400, json=[{"errorCode": "INVALID_TYPE", "message": "no Organization"}])
-    account = _offline(host).identify()
-    assert (account.external_id, account.name) == ("00Dxx0000001gPLEAY", "Int User")
+    responses.get(f"{HOST}/services/oauth2/userinfo", json=info)
+    responses.get(f"{HOST}{DATA}/query", status=400, json=[{"errorCode": "INVALID_TYPE", "message": "no Organization"}])
+    account = offline().identify()
+    assert (account.external_id, account.name, account.url) == ("00Dxx0000001gPLEAY", "Int User", HOST)
     assert len(account.warnings) == 2
     assert "Contact" in account.warnings[0]
     assert "Edit Tasks" in account.warnings[1]
 
 
-def _offline(host: str) -> Provider:
-    from integrations.records import Connection, Credential
-    from tests.providers.harness import PlainApi
-
-    credential = Credential("oauth", access_token="00D!x", instance_url=host)
-    return Provider(Connection("c", "t", instance_url=host), PlainApi(Provider, credential, host))
+@responses.activate
+def test_an_app_that_may_not_see_the_organisation_is_told_which_scope_it_needs() -> None:
+    responses.get(f"{HOST}{DATA}/sobjects", json={"sobjects": []})
+    responses.get(f"{HOST}/services/oauth2/userinfo", json={"sub": "x"})
+    with pytest.raises(errors.FixConfig, match="scope"):
+        offline().identify()
 
 
 # --- fields ---------------------------------------------------------------------------------------------------------
@@ -221,18 +221,13 @@ def test_another_process_goes_on_after_any_page_also_when_the_service_forgot_its
 
 
 def test_a_place_is_forgotten_after_two_days_and_reading_goes_on(world: World) -> None:
-    provider, api = world.connect()
-    feed = provider.changes("Lead", None, MAPPED)
-    first = next(feed)
+    provider, _ = world.connect()
+    first = next(iter(provider.changes("Lead", None, MAPPED)))
     world.sandbox.clock.advance(2 * 86_400 + 60)
-    fresh, _ = world.connect()
-    from tests.providers.harness import token_call
-
     world.credential = Provider.renew(world.credential, token_call, datetime.now(UTC))
-    rest = resumed(world, first.cursor)
-    assert len(first.records) + len(rest) == world.store.count("Lead")
-    assert fresh is not provider
-    assert api.calls
+    expired = world.ask("GET", first.cursor["locator"])
+    assert expired.json()[0]["errorCode"] == "INVALID_QUERY_LOCATOR"
+    assert len(first.records) + len(resumed(world, first.cursor)) == world.store.count("Lead")
 
 
 def test_a_run_of_changes_that_is_interrupted_keeps_its_window(world: World) -> None:
@@ -248,8 +243,6 @@ def test_a_run_of_changes_that_is_interrupted_keeps_its_window(world: World) -> 
 
 # --- odd answers ----------------------------------------------------------------------------------------------------
 
-
-HOST = "https://acme.my.salesforce.com"
 DATE = {"Date": "Mon, 02 Mar 2026 12:00:00 GMT"}
 LEAD_FIELDS = [{"name": "Id", "type": "id"}, {"name": "SystemModstamp", "type": "datetime"}]
 
@@ -266,7 +259,7 @@ def test_short_and_empty_pages_in_between_are_read_through() -> None:
     responses.get(f"{HOST}{DATA}/query", json=first)
     responses.get(f"{HOST}{more}1", json={"totalSize": 2, "done": False, "nextRecordsUrl": f"{more}2", "records": []})
     responses.get(f"{HOST}{more}2", json={"totalSize": 2, "done": True, "records": [row(2)]})
-    pages = list(_offline(HOST).changes("Lead", None, []))
+    pages = list(offline().changes("Lead", None, []))
     assert [len(page.records) for page in pages] == [1, 1]
     assert pages[-1].cursor == {"until": "2026-03-02T11:59:58+00:00"}
 
@@ -278,10 +271,22 @@ def test_a_list_that_goes_on_at_another_host_is_not_followed(address: str | None
     body = {"totalSize": 9, "done": False, "nextRecordsUrl": address, "records": [row(1)]}
     responses.get(f"{HOST}{DATA}/query", json=body)
     with pytest.raises(errors.Retry):
-        list(_offline(HOST).changes("Lead", None, []))
+        list(offline().changes("Lead", None, []))
     assert {call.request.url.split("/")[2] for call in responses.calls if call.request.url} == {
         "acme.my.salesforce.com"
     }
+
+
+@responses.activate
+def test_a_list_that_goes_round_in_circles_is_given_up() -> None:
+    responses.get(f"{HOST}{DATA}/sobjects/Lead/describe", json={"fields": LEAD_FIELDS}, headers=DATE)
+    body = {"totalSize": 9, "done": False, "nextRecordsUrl": f"{DATA}/query/01g-1", "records": [row(1)]}
+    responses.get(f"{HOST}{DATA}/query", json=body)
+    responses.get(f"{HOST}{DATA}/query/01g-1", json=body)
+    with pytest.raises(errors.Retry):
+        list(offline().changes("Lead", None, []))
+    with pytest.raises(errors.Retry):
+        offline().fetch("Lead", [row(1)["Id"]], [])
 
 
 @pytest.mark.parametrize("body", ["", "<html>busy</html>", '{"records": [', "[]"])
@@ -289,14 +294,14 @@ def test_a_list_that_goes_on_at_another_host_is_not_followed(address: str | None
 def test_a_cut_off_answer_is_asked_for_again(body: str) -> None:
     responses.get(f"{HOST}{DATA}/sobjects/Lead/describe", body=body, headers=DATE)
     with pytest.raises(errors.Retry):
-        _offline(HOST).describe("Lead")
+        offline().describe("Lead")
 
 
 @responses.activate
 def test_our_own_clock_never_stands_in_for_the_services() -> None:
     responses.get(f"{HOST}{DATA}/sobjects/Lead/describe", json={"fields": LEAD_FIELDS})
     with pytest.raises(errors.Retry, match="clock"):
-        list(_offline(HOST).changes("Lead", None, []))
+        list(offline().changes("Lead", None, []))
 
 
 def test_a_broken_service_is_told_as_such(world: World) -> None:

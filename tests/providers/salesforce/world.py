@@ -9,10 +9,11 @@ import requests
 from integrations.providers.salesforce.defaults import DISPOSITIONS
 from integrations.providers.salesforce.provider import Provider
 from integrations.providers.salesforce.sandbox import Sandbox
-from integrations.records import CallActivity, Credential, Direction, RemoteRecord
+from integrations.records import CallActivity, Connection, Credential, Direction, RemoteRecord
 from integrations.sandbox.server import SandboxServer
 from tests.providers.harness import PlainApi, connect, token_call
 
+HOST = "https://acme.my.salesforce.com"
 DATA = "/services/data/v59.0"
 
 
@@ -83,6 +84,12 @@ class World:
 
     def tasks(self) -> list[dict[str, Any]]:
         return list(self.store.all("Task"))
+
+
+def offline(**metadata: Any) -> Provider:
+    """A provider for answers that a test makes up."""
+    credential = Credential("oauth", access_token="00D!x", instance_url=HOST)
+    return Provider(Connection("c", "t", instance_url=HOST, metadata=metadata), PlainApi(Provider, credential, HOST))
 
 
 def call(key: str, record_id: str, **more: Any) -> CallActivity:

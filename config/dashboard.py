@@ -1,0 +1,212 @@
+"""The first page: how each connection is doing, with its next step, and the newest runs and calls. A fixed number of queries."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Case, CharField, Exists, OuterRef, QuerySet, Value, When
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from activities.models import Call
+from activities.targets import KIND
+from integrations.admin_base import sees_several
+from integrations.admin_connections import CHANGE, again
+from integrations.admin_html import ago, badge, page_url
+from integrations.models import CrmConnection
+from sync.admin_connections import RUN_STATUS, done
+from sync.health import Card, cards
+from sync.models import SyncJob, SyncRun, WorkerBeat
+
+MOST_CARDS = 60
+NEWEST = 8
+WORKER_SILENT_AFTER = timedelta(minutes=1)
+URGENCY = ("bad", "warning", "good")
+CARD_ICONS = {"good": "check_circle", "warning": "schedule", "bad": "error"}
+STATE_ICONS = {"connected": "link", "needs_reconnecting": "link_off", "paused": "pause_circle", "disconnected": "link_off"}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A button: what to do next."""
+
+    words: str
+    url: str
+    urgent: bool = False
+
+
+def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Adds what the first page shows to the theme's context; only what the person may see."""
+    may = request.user.has_perm
+    shown = cards() if may("integrations.view_crmconnection") else []
+    request.dead_jobs = sum(card.dead_letters for card in shown)  # type: ignore[attr-defined]
+    shown.sort(key=lambda card: URGENCY.index(card.level))
+    context.update(
+        {
+            "cards": [_card(card, may(CHANGE)) for card in shown[:MOST_CARDS]],
+            "more_cards": max(0, len(shown) - MOST_CARDS),
+            "connections_url": page_url(CrmConnection, "changelist"),
+            "connect_url": page_url(CrmConnection, "add") if may(CHANGE) else "",
+            "runs": _runs() if shown and may("sync.view_syncrun") else [],
+            "runs_url": page_url(SyncRun, "changelist"),
+            "calls": _calls() if shown and may("activities.view_call") else [],
+            "calls_url": page_url(Call, "changelist"),
+            "workers": _workers() if may("sync.view_workerbeat") else None,
+            "sees_several": sees_several(),
+        }
+    )
+    return context
+
+
+def dead_jobs(request: HttpRequest) -> str:
+    """The number in the side menu; the first page has counted already."""
+    counted = getattr(request, "dead_jobs", None)
+    if counted is None:
+        counted = SyncJob.objects.filter(state=SyncJob.State.DEAD)[:1000].count()
+    return "999+" if counted > 999 else str(counted or "")
+
+
+# --- cards --------------------------------------------------------------------------------------------------------------
+
+
+def _card(card: Card, may_change: bool) -> dict[str, Any]:
+    row = card.connection
+    return {
+        "level": card.level,
+        "icon": CARD_ICONS[card.level],
+        "headline": card.headline,
+        "tenant": row.tenant,
+        "crm": row.get_provider_display(),
+        "account": row.account_name or row.account_id,
+        "state": row.get_status_display(),
+        "state_icon": STATE_ICONS[row.status],
+        "url": page_url(row),
+        "facts": _facts(card),
+        "step": next_step(card, may_change),
+    }
+
+
+def _facts(card: Card) -> list[tuple[str, object]]:
+    return [
+        (_("Last sync"), ago(card.last_sync_at, _("never"))),
+        (_("Records in 24 h"), f"{card.records_synced_last_24h:,}"),
+        (_("Jobs done in 24 h"), f"{card.jobs_done_last_24h:,}"),
+        (_("Errors in 24 h"), f"{card.error_rate_last_24h:g} %"),
+        (_("Waiting"), f"{card.queue_depth:,}"),
+        (_("Need help"), f"{card.dead_letters:,}"),
+        (_("Latency"), duration(card.avg_sync_latency_ms)),
+        (_("Requests in 24 h"), f"{card.api_calls_last_24h:,}"),
+        (_("Quota used"), card.quota or "–"),
+        (_("Circuit breaker"), _breaker(card.circuit_breaker_state)),
+    ]
+
+
+def _breaker(state: str) -> str:
+    return {"closed": _("closed"), "open": _("open"), "half-open": _("half open")}.get(state, state)
+
+
+def duration(milliseconds: int | None) -> str:
+    """A length of time to read at a glance: 850 ms, 2.4 s, 3 min, 5 h."""
+    if milliseconds is None:
+        return "–"
+    if milliseconds < 1000:
+        return f"{milliseconds} ms"
+    seconds = milliseconds / 1000
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.0f} h"
+
+
+def next_step(card: Card, may_change: bool) -> Step:
+    """What helps this connection most. Whoever may not change it can still look."""
+    row, status = card.connection, CrmConnection.Status
+    if may_change and row.status in {status.NEEDS_RECONNECTING, status.DISCONNECTED}:
+        return Step(_("Connect again"), page_url(CrmConnection, "add", **again(row)), urgent=True)
+    if may_change and row.status == status.PAUSED:
+        return Step(_("Resume"), _action_url(row, "resume"), urgent=True)
+    if card.dead_letters:
+        failures = page_url(SyncJob, "changelist", state__exact="dead", connection__id__exact=row.pk)
+        return Step(_("See what failed"), failures, urgent=True)
+    if may_change and card.circuit_breaker_state != "closed":
+        return Step(_("Test connection"), _action_url(row, "test"), urgent=True)
+    if may_change and card.level != "good":
+        return Step(_("Sync now"), _action_url(row, "sync_now"), urgent=True)
+    return Step(_("Open"), page_url(row))
+
+
+def _action_url(row: CrmConnection, name: str) -> str:
+    return page_url(row, name)
+
+
+# --- what happened last --------------------------------------------------------------------------------------------------
+
+
+def _runs() -> list[dict[str, Any]]:
+    runs = SyncRun.objects.select_related("connection", "tenant").order_by("-started_at", "-pk")
+    hidden = [f"connection__{name}" for name in ("access_token", "refresh_token", "secrets")]
+    return [
+        {
+            "url": page_url(run),
+            "what": run,
+            "crm": run.connection.get_provider_display(),
+            "tenant": run.tenant,
+            "status": RUN_STATUS(run),
+            "done": done(run),
+            "expected": run.expected,
+            "started": ago(run.started_at),
+        }
+        for run in runs.defer(*hidden)[:NEWEST]
+    ]
+
+
+def _calls() -> list[dict[str, Any]]:
+    return [
+        {
+            "url": page_url(call),
+            "what": call.disposition or _("(no disposition)"),
+            "contact": call.contact or call.phone,
+            "tenant": call.tenant,
+            "state": _call_state(call.worst),
+            "started": ago(call.started_at),
+        }
+        for call in _newest_calls()
+    ]
+
+
+def _newest_calls() -> "QuerySet[Any]":
+    """With the worst state that a call has in any CRM, read in the same query."""
+    jobs = SyncJob.objects.filter(local_record_id=OuterRef("pk"), kind=KIND)
+    worst = Case(
+        When(Exists(jobs.filter(state="dead")), then=Value("failed")),
+        When(Exists(jobs.filter(state__in=["ready", "leased"])), then=Value("waiting")),
+        When(Exists(jobs), then=Value("logged")),
+        default=Value("nowhere"),
+        output_field=CharField(),
+    )
+    found: QuerySet[Any] = Call.objects.select_related("contact", "tenant").annotate(worst=worst)
+    return found.order_by("-created_at", "-pk")[:NEWEST]
+
+
+def _call_state(worst: str) -> str:
+    words: Mapping[str, tuple[str, str]] = {
+        "failed": (_("failed"), "bad"),
+        "waiting": (_("waiting"), "warning"),
+        "logged": (_("logged"), "good"),
+        "nowhere": (_("in no CRM"), "muted"),
+    }
+    return badge(*words[worst])
+
+
+def _workers() -> dict[str, Any]:
+    """Whether anybody works at all. The sign of life is minutes old when the machines are gone."""
+    beats: list[datetime] = list(WorkerBeat.objects.order_by("-beaten_at").values_list("beaten_at", flat=True)[:100])
+    alive = sum(timezone.now() - beat < WORKER_SILENT_AFTER for beat in beats)
+    if alive:
+        words = ngettext("%(count)d worker is alive; the last sign came", "%(count)d workers are alive; the last sign came", alive)
+        return {"level": "good", "words": words % {"count": alive}, "seen": ago(beats[0])}
+    if beats:
+        return {"level": "bad", "words": _("No worker has reported lately: start manage.py qcluster. The last sign came"), "seen": ago(beats[0])}
+    return {"level": "bad", "words": _("No worker has reported yet: start manage.py qcluster."), "seen": ""}

@@ -1,0 +1,150 @@
+"""The page of a connection with what the sync knows of it, and the buttons that start, pause and resume it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from integrations import tenancy
+from integrations.admin_base import Panel, Question, page_action
+from integrations.admin_connections import CHANGE, ConnectionPage
+from integrations.admin_html import ago, badge, badge_column, page_link, page_url, progress
+from integrations.models import CrmConnection
+from sync import health, queue
+from sync.models import FeedCursor, SyncJob, SyncRun
+from sync.pulling import enqueue_all
+
+RUN_STATUS = badge_column("status", gettext_lazy("status"), {"running": "info", "done": "good", "failed": "bad"})
+LAST_RUNS = 10
+OFFERED = {
+    "test": lambda row: row.status != CrmConnection.Status.DISCONNECTED,
+    "sync_now": lambda row: row.is_usable,
+    "pause": lambda row: row.is_usable,
+    "resume": lambda row: row.status == CrmConnection.Status.PAUSED,
+    "reconnect": lambda row: True,
+}
+"""Which buttons make sense for a connection."""
+
+
+class ConnectionAdmin(ConnectionPage):
+    fieldsets = (
+        (gettext_lazy("In words"), {"fields": ("verdict",)}),
+        *ConnectionPage.fieldsets,
+    )
+    actions_detail = ("sync_now", "test", "pause", "resume", "reconnect")
+
+    @admin.display(description=gettext_lazy("how it is doing"))
+    def verdict(self, row: CrmConnection) -> str:
+        with tenancy.scope(row.tenant_id):
+            card = next(one for one in health.cards() if one.connection.pk == row.pk)
+        return badge(card.headline, card.level)
+
+    def panels(self, request: HttpRequest, row: Any) -> Sequence[Panel]:
+        return [_runs(row), _cursors(row), *super().panels(request, row)]
+
+    def connected(self, request: HttpRequest, row: CrmConnection) -> None:
+        enqueue_all([row])
+        self.message_user(request, _("The first load has been queued; its progress stands on this page."))
+
+    # --- buttons ---------------------------------------------------------------------------------------------------
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        row = self.get_object(request, str(object_id))
+        offered: list[Any] = super().get_actions_detail(request, object_id)  # type: ignore[misc]
+        return [one for one in offered if row is not None and OFFERED[one.path](row)]
+
+    @page_action(gettext_lazy("Sync now"), icon="sync", permission=CHANGE)
+    def sync_now(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        row = self.found(request, object_id)
+        question = Question(
+            title=_("Sync %(connection)s now?") % {"connection": row},
+            lines=[
+                _("Everything that changed in the CRM since the last pass is read, in the background."),
+                _("It happens by itself every few minutes; this only does it at once."),
+            ],
+            button=_("Sync now"),
+        )
+        page = self.ask(request, row, question)
+        if page:
+            return page
+        if not row.is_usable:
+            words = _("It is not connected at the moment: %(state)s. Nothing was started.") % {"state": row.get_status_display()}
+            return self.answer(request, row, words, messages.ERROR)
+        count = enqueue_all([row])
+        return self.answer(request, row, _("Queued: %(count)d passes, one for each kind of record.") % {"count": count})
+
+    @page_action(gettext_lazy("Pause"), icon="pause", permission=CHANGE)
+    def pause(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        row = self.found(request, object_id)
+        question = Question(
+            title=_("Pause %(connection)s?") % {"connection": row},
+            lines=[
+                _("Nothing is read from this CRM and nothing is written to it until somebody resumes it."),
+                _("Calls that the dialer posts meanwhile are kept, and logged afterwards."),
+            ],
+            button=_("Pause"),
+        )
+        page = self.ask(request, row, question)
+        if page:
+            return page
+        reason = _("Paused by %(person)s") % {"person": request.user.get_username()}
+        moved = self._move(request, row, CrmConnection.Status.CONNECTED, CrmConnection.Status.PAUSED, reason)
+        return self._moved(request, row, moved, _("Paused. Work waits until it is resumed."))
+
+    @page_action(gettext_lazy("Resume"), icon="play_arrow", permission=CHANGE)
+    def resume(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        row = self.found(request, object_id)
+        question = Question(
+            title=_("Resume %(connection)s?") % {"connection": row},
+            lines=[_("The work that waited is done now, calls first, as fast as the CRM's limits allow.")],
+            button=_("Resume"),
+        )
+        page = self.ask(request, row, question)
+        if page:
+            return page
+        moved = self._move(request, row, CrmConnection.Status.PAUSED, CrmConnection.Status.CONNECTED, "")
+        if moved:
+            queue.wake(row.pk)
+        return self._moved(request, row, moved, _("Resumed."))
+
+    def _move(self, request: HttpRequest, row: CrmConnection, before: str, after: str, reason: str) -> bool:
+        """False when it was in another state: somebody, or the CRM, was faster."""
+        changed = CrmConnection.objects.filter(pk=row.pk, status=before).update(
+            status=after, status_reason=reason, status_since=timezone.now()
+        )
+        if changed:
+            self.log_change(request, row, f"{before} → {after}")
+        return bool(changed)
+
+    def _moved(self, request: HttpRequest, row: CrmConnection, moved: bool, words: str) -> HttpResponse:
+        if moved:
+            return self.answer(request, row, words)
+        row.refresh_from_db(fields=["status"])
+        state = row.get_status_display()
+        return self.answer(request, row, _("Nothing was changed: it is %(state)s.") % {"state": state}, messages.WARNING)
+
+
+def _runs(row: CrmConnection) -> Panel:
+    runs = SyncRun.objects.filter(connection=row).order_by("-started_at")[:LAST_RUNS]
+    rows = [
+        [page_link(run), RUN_STATUS(run), progress(done(run), run.expected, _("Records done")), ago(run.started_at), run.error]
+        for run in runs
+    ]
+    headers = [_("Run"), _("Status"), _("Records"), _("Started"), _("Problem")]
+    more = (page_url(SyncJob, "changelist", connection__id__exact=row.pk), _("Jobs of this connection"))
+    return Panel(_("Last runs"), headers, rows, _("Nothing was read yet."), more)
+
+
+def _cursors(row: CrmConnection) -> Panel:
+    cursors = FeedCursor.objects.filter(connection=row).order_by("feed")
+    rows = [[page_link(one), ago(one.complete_at, _("not yet")), ago(one.moved_at)] for one in cursors]
+    return Panel(_("How far each feed was read"), [_("Feed"), _("Read to the end"), _("Moved")], rows, _("No feed was read yet."))
+
+
+def done(run: SyncRun) -> int:
+    """Records of a run that need nothing more."""
+    return run.created + run.updated + run.unchanged + run.skipped

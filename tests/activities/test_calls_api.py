@@ -1,0 +1,221 @@
+import threading
+from typing import Any
+
+import pytest
+from django.db import connection as database
+from rest_framework.test import APIClient
+
+from activities.models import Call
+from integrations import tenancy
+from integrations.models import ApiKey, CrmConnection, Tenant
+from integrations.sandbox.server import SandboxServer
+from sync.models import Contact, SyncJob
+from sync.work import work
+from tests.activities.conftest import link
+
+URL = "/api/v1/calls/"
+
+
+def count(model: Any) -> int:
+    with tenancy.everyone():
+        return int(model.objects.count())
+
+
+def drain(connection: CrmConnection) -> None:
+    with tenancy.scope(connection.tenant_id):
+        work(connection.pk)
+
+
+def test_a_call_is_stored_with_its_work_before_the_answer(client: APIClient, contact: Contact, body: Any) -> None:
+    answer = client.post(URL, body)
+    assert answer.status_code == 201
+    with tenancy.everyone():
+        call, job = Call.objects.get(), SyncJob.objects.get()
+    assert answer.json() == {"id": str(call.pk), "external_id": "d-1"}
+    assert call.contact_id == contact.pk
+    assert (job.kind, job.local_record_id, job.payload["record_id"]) == ("log_call", call.pk, "7")
+
+
+def test_the_same_call_again_is_the_same_call(client: APIClient, contact: Contact, body: Any) -> None:
+    first, second = client.post(URL, body), client.post(URL, {**body, "started_at": "2026-01-21T15:30:00+01:00"})
+    assert (first.status_code, second.status_code) == (201, 200)
+    assert first.json() == second.json()
+    assert (count(Call), count(SyncJob)) == (1, 1)
+
+
+def test_another_call_under_the_same_id_is_refused(client: APIClient, contact: Contact, body: Any) -> None:
+    client.post(URL, body)
+    answer = client.post(URL, {**body, "duration_seconds": 1})
+    assert answer.status_code == 409
+    assert "d-1" in answer.json()["detail"]
+    assert count(Call) == 1
+
+
+def test_the_id_may_come_as_a_header(client: APIClient, contact: Contact, body: Any) -> None:
+    del body["external_id"]
+    first = client.post(URL, body, headers={"Idempotency-Key": "h-1"})
+    second = client.post(URL, {**body, "external_id": "h-1"})
+    assert (first.status_code, second.status_code) == (201, 200)
+    assert first.json()["external_id"] == "h-1"
+    assert client.post(URL, {**body, "external_id": "x"}, headers={"Idempotency-Key": "y"}).status_code == 400
+
+
+def test_two_tenants_may_use_the_same_id(client: APIClient, contact: Contact, body: Any, stranger: Tenant) -> None:
+    client.post(URL, body)
+    with tenancy.everyone():
+        key = ApiKey.issue(stranger, "theirs")[1]
+    other = APIClient(headers={"Authorization": f"Bearer {key}"})
+    posted = {**body, "phone": "+14155550199", "provider": "", "crm_record_id": ""}
+    assert other.post(URL, posted).status_code == 201
+
+
+@pytest.mark.django_db(transaction=True)
+def test_ten_posts_of_one_call_at_the_same_instant_make_one(api_key: str, contact: Contact, body: Any) -> None:
+    answers: list[Any] = []
+
+    def post() -> None:
+        answers.append(APIClient(headers={"Authorization": f"Bearer {api_key}"}).post(URL, body))
+        database.close()
+
+    threads = [threading.Thread(target=post) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answer.status_code for answer in answers) == [200] * 9 + [201]
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert (count(Call), count(SyncJob)) == (1, 1)
+
+
+def test_a_call_reaches_the_crm_once_on_the_dialled_record(
+    client: APIClient, contact: Contact, connection: CrmConnection, body: Any, fake_crm: SandboxServer
+) -> None:
+    call_id = client.post(URL, body).json()["id"]
+    assert client.get(f"{URL}{call_id}/").json()["syncs"][0]["status"] == "pending"
+    drain(connection)
+    drain(connection)
+    logged = list(fake_crm.service.store.all("calls"))
+    assert [(one["key"], one["on"], one["outcome"]) for one in logged] == [(call_id, "7", {"outcome": "talked"})]
+    sync = client.get(f"{URL}{call_id}/").json()["syncs"][0]
+    assert (sync["provider"], sync["status"], sync["crm_record_id"], sync["error"], sync["attempts"]) == (
+        "fakecrm", "logged", logged[0]["id"], None, 1,
+    )  # fmt: skip
+
+
+def test_a_lost_answer_is_looked_up_and_not_written_twice(
+    client: APIClient, contact: Contact, connection: CrmConnection, body: Any, fake_crm: SandboxServer
+) -> None:
+    fake_crm.service.faults.set([{"kind": "drop_after", "match": "POST /calls", "times": 1}])
+    call_id = client.post(URL, body).json()["id"]
+    drain(connection)
+    assert client.get(f"{URL}{call_id}/").json()["syncs"][0]["status"] == "pending"
+    with tenancy.everyone():
+        SyncJob.objects.update(not_before="2026-01-01T00:00:00Z")
+    drain(connection)
+    assert client.get(f"{URL}{call_id}/").json()["syncs"][0]["status"] == "logged"
+    assert fake_crm.service.store.count("calls") == 1
+
+
+def test_a_call_by_number_finds_its_only_owner_and_never_all_who_share_it(
+    client: APIClient, contact: Contact, connection: CrmConnection, body: Any
+) -> None:
+    by_phone = {**body, "provider": "", "crm_record_id": "", "phone": "(415) 555-0101"}
+    client.post(URL, by_phone)
+    with tenancy.everyone():
+        assert Call.objects.get().contact_id == contact.pk
+        twin = Contact.objects.create(tenant=connection.tenant, mobile_phone="+14155550101")
+        link(connection, twin, "8")
+    client.post(URL, {**by_phone, "external_id": "d-2"})
+    client.post(URL, {**by_phone, "external_id": "d-3", "phone": "+14155550199"})
+    with tenancy.everyone():
+        reviews = dict(Call.objects.values_list("external_id", "review"))
+    assert reviews == {"d-1": "", "d-2": "ambiguous_number", "d-3": "unknown_number"}
+    assert count(SyncJob) == 1
+
+
+def test_a_record_that_was_not_read_yet_is_logged_on_all_the_same(
+    client: APIClient, connection: CrmConnection, body: Any
+) -> None:
+    assert client.post(URL, {**body, "crm_record_id": "999"}).status_code == 201
+    with tenancy.everyone():
+        assert SyncJob.objects.get().payload == {"object_type": "", "record_id": "999"}
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"external_id": None}, "external_id"),
+        ({"duration_seconds": -1}, "duration_seconds"),
+        ({"duration_seconds": "long"}, "duration_seconds"),
+        ({"started_at": "yesterday"}, "started_at"),
+        ({"started_at": "2099-01-01T00:00:00Z"}, "started_at"),
+        ({"direction": "sideways"}, "direction"),
+        ({"provider": ""}, "provider"),
+        ({"provider": "nope"}, "provider"),
+        ({"provider": "hubspot"}, "provider"),
+        ({"phone": "12"}, "phone"),
+        ({"recording_url": "javascript:alert(1)"}, "recording_url"),
+        ({"key_points": "one"}, "key_points"),
+        ({"metadata": [1]}, "metadata"),
+        ({"metadata": {"x": "y" * 20_000}}, "metadata"),
+        ({"contact_id": "7f000000-0000-4000-8000-000000000000"}, "contact_id"),
+        ({"notes": "x\x00y"}, "notes"),
+    ],
+    ids=lambda value: next(iter(value.items())).__repr__()[:40] if isinstance(value, dict) else value,
+)
+def test_bad_input_gets_a_clear_error_and_stores_nothing(
+    client: APIClient, connection: CrmConnection, body: Any, change: dict[str, Any], field: str
+) -> None:
+    answer = client.post(URL, {**body, **change})
+    assert answer.status_code == 400, answer.content
+    assert answer["Content-Type"] == "application/problem+json"
+    assert field in {error["field"] for error in answer.json()["errors"]}
+    assert (count(Call), count(SyncJob)) == (0, 0)
+
+
+def test_all_problems_are_told_at_once(client: APIClient, connection: CrmConnection, body: Any) -> None:
+    errors = client.post(URL, {**body, "duration_seconds": -1, "direction": "x"}).json()["errors"]
+    assert {error["field"] for error in errors} == {"duration_seconds", "direction"}
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status"),
+    [
+        (b"{not json", "application/json", 400),
+        (b"\xff\xfe", "application/json", 400),
+        (b"[1]", "application/json", 400),
+        (b"a=1", "application/x-www-form-urlencoded", 415),
+    ],
+)
+def test_a_body_that_is_no_json_object_is_explained(
+    client: APIClient, connection: CrmConnection, content: bytes, kind: str, status: int
+) -> None:
+    answer = client.generic("POST", URL, content, content_type=kind)
+    assert answer.status_code == status
+    assert answer.json()["status"] == status
+
+
+def test_odd_characters_in_the_metrics_do_not_break_the_call(client: APIClient, contact: Contact, body: Any) -> None:
+    raw = b'{"external_id":"d-9","contact_id":"%s","duration_seconds":1,"started_at":"2026-01-01T00:00:00Z",' % str(contact.pk).encode()
+    answer = client.generic("POST", URL, raw + rb'"metadata":{"a\u0000":"b\ud800"}}', content_type="application/json")
+    assert answer.status_code == 201, answer.content
+
+
+def test_a_call_of_another_tenant_does_not_exist(
+    client: APIClient, contact: Contact, body: Any, stranger: Tenant
+) -> None:
+    call_id = client.post(URL, body).json()["id"]
+    with tenancy.everyone():
+        key = ApiKey.issue(stranger, "theirs")[1]
+    other = APIClient(headers={"Authorization": f"Bearer {key}"})
+    assert other.get(f"{URL}{call_id}/").status_code == 404
+    assert other.post(URL, {**body, "provider": "", "crm_record_id": "", "contact_id": str(contact.pk)}).status_code == 400
+
+
+def test_too_many_requests_are_slowed_down(client: APIClient, contact: Contact, monkeypatch: pytest.MonkeyPatch) -> None:
+    from integrations.authentication import PerKeyThrottle
+
+    monkeypatch.setattr(PerKeyThrottle, "get_rate", lambda self: "2/min")
+    answers = [client.get("/api/v1/contacts/") for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert int(answers[2]["Retry-After"]) > 0

@@ -1,0 +1,295 @@
+"""Rows for tests, one small function each. `world` makes one of every kind for a tenant; every text in it names the tenant."""
+
+import uuid
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib.auth.models import Group, User
+from django.db.models import Model
+from django.utils import timezone
+from django_q.models import Failure, OrmQ, Schedule, Success
+from django_q.signing import SignedPackage
+
+from activities.models import Call, DispositionMap
+from activities.targets import KIND
+from integrations import tenancy
+from integrations.access import SUPPORT, TENANT_ADMIN
+from integrations.models import (
+    ApiKey,
+    ApiUsage,
+    CircuitBreaker,
+    CrmConnection,
+    Membership,
+    RateWindow,
+    Tenant,
+)
+from mapping.models import ConflictPolicy, CrmField, FieldMapping, MappingVersion
+from sync.models import (
+    Conflict,
+    Contact,
+    FeedCursor,
+    FieldChange,
+    InboxEvent,
+    Lane,
+    SyncJob,
+    SyncRecord,
+    SyncRun,
+    WorkerBeat,
+)
+
+ACCESS_TOKEN = "pat-na1-0f3c-ACCESS-TOKEN-VALUE-9a1b"
+REFRESH_TOKEN = "refresh-REFRESH-TOKEN-VALUE-7c2d-0000"
+CLIENT_SECRET = "client-CLIENT-SECRET-VALUE-5e3f-1111"
+PRIVATE_KEY = "-----BEGIN PRIVATE KEY-----\nMIIPRIVATEKEYVALUE0000\n-----END PRIVATE KEY-----\n"
+SECRETS = (ACCESS_TOKEN, REFRESH_TOKEN, CLIENT_SECRET, "MIIPRIVATEKEYVALUE0000")
+
+
+def now() -> datetime:
+    return timezone.now()
+
+
+# --- tenants and people ---------------------------------------------------------------------------------------------
+
+
+def tenant(slug: str, **fields: Any) -> Tenant:
+    with tenancy.everyone():
+        return Tenant.objects.create(slug=slug, **{"name": slug.capitalize(), **fields})
+
+
+def user(name: str, *roles: str, tenants: tuple[Tenant, ...] = (), **fields: Any) -> User:
+    made: User = User.objects.create_user(name, f"{name}@example.com", "a long pass phrase", is_staff=True, **fields)
+    made.groups.set(Group.objects.filter(name__in=roles))
+    with tenancy.everyone():
+        for one in tenants:
+            Membership.objects.create(tenant=one, user=made)
+    return made
+
+
+def tenant_admin(*tenants: Tenant) -> User:
+    return user(f"admin-of-{'-'.join(one.slug for one in tenants)}", TENANT_ADMIN, tenants=tenants)
+
+
+def support() -> User:
+    return user("support", SUPPORT)
+
+
+def superuser() -> User:
+    return user("root", is_superuser=True)
+
+
+def api_key(owner: Tenant, name: str = "Dialer") -> ApiKey:
+    with tenancy.everyone():
+        return ApiKey.issue(owner, f"{name} of {owner.slug}")[0]
+
+
+# --- connections ----------------------------------------------------------------------------------------------------
+
+
+def connection(owner: Tenant, provider: str = "hubspot", **fields: Any) -> CrmConnection:
+    defaults = {
+        "auth": "oauth",
+        "access_token": ACCESS_TOKEN,
+        "refresh_token": REFRESH_TOKEN,
+        "secrets": {"client_secret": CLIENT_SECRET, "private_key": PRIVATE_KEY},
+        "account_id": f"{owner.slug}-{provider}",
+        "account_name": f"{owner.slug} account",
+        "account_url": "https://app.example.com/account",
+        "metadata": {"user": f"integration@{owner.slug}.example", "warnings": [f"No rights in {owner.slug}."]},
+        "settings": {"rate_limits": {"default": [90, 10]}},
+        "status_since": now(),
+    }
+    with tenancy.everyone():
+        return CrmConnection.objects.create(tenant=owner, provider=provider, **{**defaults, **fields})
+
+
+def breaker(of: CrmConnection, **fields: Any) -> CircuitBreaker:
+    return CircuitBreaker.objects.create(connection=of, **{"last_error": f"boom at {of.account_id}", **fields})
+
+
+def rate_window(of: CrmConnection, **fields: Any) -> RateWindow:
+    defaults = {"quota": 100, "seconds": 10.0, "remaining": 40, "seen_at": now()}
+    return RateWindow.objects.create(key=f"{of.pk}:default", connection=of, **{**defaults, **fields})
+
+
+def usage(of: CrmConnection, hour: datetime | None = None, **fields: Any) -> ApiUsage:
+    start = (hour or now()).replace(minute=0, second=0, microsecond=0)
+    return ApiUsage.objects.create(connection=of, hour=start, **{"calls": 12, "failures": 1, "milliseconds": 900, **fields})
+
+
+# --- mapping --------------------------------------------------------------------------------------------------------
+
+
+def mapping(owner: Tenant, field: str = "first_name", to: str = "firstname", **fields: Any) -> FieldMapping:
+    defaults = {"crm_provider": "hubspot", "sync_direction": "bidirectional", "crm_object": "contacts"}
+    with tenancy.everyone():
+        return FieldMapping.objects.create(tenant=owner, dialer_field=field, crm_field=to, **{**defaults, **fields})
+
+
+def mapping_version(owner: Tenant, number: int = 1, **fields: Any) -> MappingVersion:
+    row = {"dialer_field": "company", "crm_object": "contacts", "crm_field": "company", "direction": "bidirectional"}
+    defaults = {"crm_provider": "hubspot", "rows": [row], "note": f"note of {owner.slug}"}
+    with tenancy.everyone():
+        return MappingVersion.objects.create(tenant=owner, number=number, **{**defaults, **fields})
+
+
+def crm_field(of: CrmConnection, path: str = "firstname", **fields: Any) -> CrmField:
+    defaults = {"object_type": "contacts", "label": f"{path} of {of.account_id}", "kind": "string", "seen_at": now()}
+    with tenancy.everyone():
+        return CrmField.objects.create(tenant_id=of.tenant_id, connection=of, path=path, **{**defaults, **fields})
+
+
+def policy(owner: Tenant) -> ConflictPolicy:
+    with tenancy.everyone():
+        return ConflictPolicy.objects.create(tenant=owner, overrides={"lead_status": "last_write_wins"})
+
+
+def disposition(owner: Tenant, name: str = "Connected", **fields: Any) -> DispositionMap:
+    defaults = {"crm_provider": "hubspot", "values": {"hs_call_disposition": f"of-{owner.slug}"}}
+    with tenancy.everyone():
+        return DispositionMap.objects.create(tenant=owner, disposition=name, **{**defaults, **fields})
+
+
+# --- people and work ------------------------------------------------------------------------------------------------
+
+
+def contact(owner: Tenant, **fields: Any) -> Contact:
+    defaults = {"first_name": "Grace", "last_name": f"Hopper-{owner.slug}", "phone": "+14155550100", "company": owner.slug}
+    with tenancy.everyone():
+        return Contact.objects.create(tenant=owner, **{"email": f"grace@{owner.slug}.example", **defaults, **fields})
+
+
+def link(of: CrmConnection, to: Model, **fields: Any) -> SyncRecord:
+    defaults = {
+        "crm_object_type": "contacts",
+        "crm_record_id": f"{of.tenant.slug}-501",
+        "local_table": to._meta.db_table,
+        "sync_direction": "inbound",
+        "sync_status": "synced",
+        "last_synced_at": now(),
+        "url": "https://app.example.com/record/501",
+        "base": {"first_name": "Grace"},
+    }
+    with tenancy.everyone():
+        return SyncRecord.objects.create(
+            tenant_id=of.tenant_id, connection=of, crm_provider=of.provider, local_record_id=to.pk, **{**defaults, **fields}
+        )
+
+
+def run(of: CrmConnection, **fields: Any) -> SyncRun:
+    defaults = {"kind": "initial", "object_type": "contacts", "status": "done", "expected": 100, "created": 60, "unchanged": 20}
+    with tenancy.everyone():
+        return SyncRun.objects.create(tenant_id=of.tenant_id, connection=of, **{**defaults, **fields})
+
+
+def job(of: CrmConnection, **fields: Any) -> SyncJob:
+    defaults = {"kind": "pull", "key": f"contacts-of-{of.tenant.slug}", "lane": Lane.BACKFILL, "state": "ready"}
+    with tenancy.everyone():
+        return SyncJob.objects.create(tenant_id=of.tenant_id, connection=of, **{**defaults, **fields})
+
+
+def dead_job(of: CrmConnection, **fields: Any) -> SyncJob:
+    defaults = {"state": "dead", "cause": "invalid_data", "error": f"Refused for {of.tenant.slug}", "finished_at": now()}
+    return job(of, **{**defaults, **fields})
+
+
+def event(of: CrmConnection, **fields: Any) -> InboxEvent:
+    body = b'{"objectId": 501, "note": "%s", "access_token": "%s"}' % (of.tenant.slug.encode(), ACCESS_TOKEN.encode())
+    defaults = {
+        "source": "webhook",
+        "dedupe_key": f"{of.tenant.slug}-{uuid.uuid4()}",
+        "object_type": "contacts",
+        "record_ids": ["501"],
+        "body": body,
+        "headers": {"Authorization": f"Bearer {ACCESS_TOKEN}", "Content-Type": "application/json"},
+    }
+    with tenancy.everyone():
+        return InboxEvent.objects.create(tenant_id=of.tenant_id, connection=of, **{**defaults, **fields})
+
+
+def cursor(of: CrmConnection, feed: str = "poll:contacts", **fields: Any) -> FeedCursor:
+    defaults = {"value": {"after": f"{of.tenant.slug}-1"}, "complete_at": now()}
+    with tenancy.everyone():
+        return FeedCursor.objects.create(tenant_id=of.tenant_id, connection=of, feed=feed, **{**defaults, **fields})
+
+
+def conflict(of: SyncRecord, about: Contact, **fields: Any) -> Conflict:
+    defaults = {"field": "company", "base": "old", "ours": f"ours-{of.crm_record_id}", "theirs": "theirs"}
+    with tenancy.everyone():
+        return Conflict.objects.create(tenant_id=of.tenant_id, record=of, contact=about, **{**defaults, **fields})
+
+
+def change(of: Contact, **fields: Any) -> FieldChange:
+    defaults = {"field": "company", "old": None, "new": of.company, "source": "crm", "rule": "crm_wins"}
+    with tenancy.everyone():
+        return FieldChange.objects.create(tenant_id=of.tenant_id, contact=of, **{**defaults, **fields})
+
+
+def call(owner: Tenant, about: Contact | None = None, **fields: Any) -> Call:
+    defaults = {
+        "external_id": f"{owner.slug}-{uuid.uuid4()}",
+        "phone": "+14155550100",
+        "direction": "outbound",
+        "duration_seconds": 342,
+        "started_at": now() - timedelta(minutes=7),
+        "disposition": "Connected",
+        "notes": f"Notes of {owner.slug}.\n<script>alert(1)</script>",
+        "key_points": ["Contract ends in Q2"],
+        "next_steps": ["Send the case study"],
+        "recording_url": "https://recordings.example.com/1.mp3",
+        "metadata": {"ai_score": 87},
+    }
+    with tenancy.everyone():
+        return Call.objects.create(tenant=owner, contact=about, **{**defaults, **fields})
+
+
+def call_job(of: CrmConnection, about: Call, **fields: Any) -> SyncJob:
+    return job(of, **{"kind": KIND, "key": str(about.pk), "local_record_id": about.pk, "lane": Lane.CALLS, **fields})
+
+
+# --- the machinery --------------------------------------------------------------------------------------------------
+
+
+def worker_beat(ago: timedelta = timedelta(seconds=2), name: str = "host-1:100") -> WorkerBeat:
+    return WorkerBeat.objects.update_or_create(
+        id=name, defaults={"beaten_at": now() - ago, "host": name.split(":")[0], "pid": int(name.split(":")[1])}
+    )[0]
+
+
+def finished_task(model: type[Success] | type[Failure]) -> Any:
+    return model.objects.create(
+        id=uuid.uuid4().hex,
+        name="a task",
+        func="sync.tasks.sweep",
+        args=("one",),
+        kwargs={},
+        started=now(),
+        stopped=now(),
+        success=model is Success,
+        result="done",
+    )
+
+
+def queued_task() -> OrmQ:
+    task = {"id": uuid.uuid4().hex, "name": "waiting", "func": "sync.tasks.work", "args": ("one",), "kwargs": {}}
+    return OrmQ.objects.create(key="dialbridge", payload=SignedPackage.dumps(task), lock=now())
+
+
+World = dict[type[Model], Any]
+
+
+def world(owner: Tenant) -> World:
+    """One row of every model that the admin shows, by model: the tenant's own, and one of what belongs to nobody."""
+    first = connection(owner)
+    grace = contact(owner)
+    linked, called = link(first, grace), call(owner, grace)
+    call_job(first, called, state="dead", error=f"Refused for {owner.slug}", finished_at=now())
+    rows: list[Any] = [
+        owner, first, grace, linked, called, api_key(owner), breaker(first), rate_window(first), usage(first), mapping(owner),
+        mapping_version(owner), crm_field(first), policy(owner), disposition(owner), run(first), dead_job(first), event(first),
+        cursor(first), conflict(linked, grace), change(grace), worker_beat(), finished_task(Success), finished_task(Failure),
+        queued_task(), Schedule.objects.create(name=f"of {owner.slug}", func="sync.tasks.sweep"), Group.objects.first(),
+    ]  # fmt: skip
+    person = tenant_admin(owner)
+    with tenancy.everyone():
+        rows += [person, Membership.objects.get(user=person)]
+    return {type(row): row for row in rows}
