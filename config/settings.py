@@ -81,20 +81,26 @@ TEMPLATES = [
 # --- database -------------------------------------------------------------------------------------------------------
 
 
-def _database() -> dict[str, object]:
-    url = env.text("DATABASE_URL")
-    if not url:
+def _embedded_url() -> str:
+    try:
         cluster = embedded_postgres.ensure_running(DATA_DIR)
         embedded_postgres.ensure_database(cluster, "dialbridge")
-        url = cluster.url("dialbridge")
-    database = environ.Env.db_url_config(url)
+    except RuntimeError as error:
+        raise SystemExit(str(error)) from error
+    return cluster.url("dialbridge")
+
+
+def _database() -> dict[str, object]:
+    url = env.text("DATABASE_URL")
+    database = environ.Env.db_url_config(url or _embedded_url())
     if database["ENGINE"] != "django.db.backends.postgresql":
         raise SystemExit(
             "DATABASE_URL has to name a PostgreSQL database (postgresql://…): the queue needs its row locks."
         )
+    database.setdefault("OPTIONS", {}).setdefault("connect_timeout", 10)
     # Workers fork, and a pool does not survive a fork: only the web process asks for one.
     if env.boolean("DATABASE_POOL"):
-        database["OPTIONS"] = {**database.get("OPTIONS", {}), "pool": {"min_size": 1, "max_size": 8, "timeout": 10}}
+        database["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 8, "timeout": 10}
     else:
         database["CONN_MAX_AGE"] = 60
         database["CONN_HEALTH_CHECKS"] = True

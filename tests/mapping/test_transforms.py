@@ -187,6 +187,7 @@ def test_dates_use_the_tenants_time_zone_only_for_a_time_of_day(value: str, iso:
         pytest.param("currency_cents", {}, float("inf"), id="infinite amount"),
         pytest.param("currency_cents", {}, "1" * 17, id="amount too large"),
         pytest.param("currency_cents", {}, "0." + "0" * 34 + "1", id="amount with too many decimals"),
+        pytest.param("currency_cents", {}, "123456789012345." + "0" * 23 + "1", id="large and with too many decimals"),
     ],
 )
 def test_a_value_that_does_not_fit_is_refused_without_repeating_it(

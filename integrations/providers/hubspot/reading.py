@@ -70,6 +70,7 @@ class Reader:
         total = cursor["total"] if "total" in cursor else self._count(object_type)
         while True:
             page, until, after = self._list_page(object_type, names, cursor)
+            _require_progress(cursor.get("after"), after)
             cursor = {"until": until, "after": after, "total": total} if after else {"since": until}
             yield ChangePage(self._records(object_type, page, names), cursor, total)
             if not after:
@@ -113,6 +114,7 @@ class Reader:
             seen += len(page)
             more = bool(next_after(body)) and bool(page)
             if more:
+                _require_progress(last_id, str(page[-1]["id"]))
                 last_id = str(page[-1]["id"])
             following: Cursor = {"since": until}
             if more:
@@ -181,6 +183,12 @@ class Reader:
             raw=raw,
             deleted=bool(raw.get("archived")),
         )
+
+
+def _require_progress(before: str | None, now: str) -> None:
+    """A page that starts where the last one did would be read for ever."""
+    if before and before == now:
+        raise errors.Retry("HubSpot sent the same page twice. We will try again.", cause="unreadable_answer")
 
 
 def property_names(object_type: str, paths: Sequence[str]) -> list[str]:

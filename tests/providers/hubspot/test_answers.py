@@ -266,6 +266,16 @@ def test_a_good_status_with_a_broken_body_is_tried_again(provider: Provider, bod
         list(provider.changes("contacts", None, ["email"]))
 
 
+@pytest.mark.parametrize("cursor", [None, {"since": 1_760_000_000_000}], ids=["first run", "later run"])
+@responses.activate
+def test_a_page_that_comes_again_is_not_read_for_ever(provider: Provider, cursor: dict[str, Any] | None) -> None:
+    page = {"total": 9, "results": [{"id": "1", "properties": {}}], "paging": {"next": {"after": "1"}}}
+    responses.get(HOST + path("objects", type="contacts"), json=page)
+    responses.post(HOST + path("search", type="contacts"), json=page)
+    with pytest.raises(errors.Retry, match="same page twice"):
+        list(provider.changes("contacts", cursor, ["email"]))
+
+
 @responses.activate
 def test_an_absent_record_counts_as_missing_only_if_nothing_else_went_wrong(provider: Provider) -> None:
     trouble = {"status": "error", "category": "INTERNAL_ERROR", "message": "shard down", "context": {"ids": ["2"]}}

@@ -119,6 +119,21 @@ def test_a_field_of_that_name_which_is_no_key_is_not_used_as_one(world: World) -
     assert "External ID" in found["warnings"][0]
 
 
+@responses.activate
+def test_an_account_that_renamed_its_closed_status_is_told_which_ones_it_has() -> None:
+    statuses = [{"value": value, "active": True} for value in ("Offen", "Erledigt")]
+    fields = [
+        {"name": "Dialer_Call_Id__c", "type": "string", "externalId": True, "createable": True},
+        {"name": "Dialer_Call_Recording_URL__c", "type": "url", "createable": True},
+        {"name": "Status", "type": "picklist", "createable": True, "picklistValues": statuses},
+        {"name": "Priority", "type": "picklist", "createable": True, "picklistValues": [{"value": "Hoch"}]},
+    ]
+    responses.get(f"{HOST}{DATA}/sobjects/Task/describe", json={"fields": fields})
+    found = offline().prepare()
+    assert "Offen, Erledigt" in found["warnings"][0]
+    assert "Priority" not in found["task_fields"]  # "Normal" would be refused
+
+
 @pytest.mark.parametrize("hidden", ["Dialer_Call_Recording_URL__c", "Status"])
 def test_what_is_missing_beside_the_key_is_warned_of_only(world: World, hidden: str) -> None:
     world.store.put("_hidden", "1", {"object": "Task", "field": hidden})

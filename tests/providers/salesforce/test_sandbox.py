@@ -461,6 +461,16 @@ def test_an_upsert_by_a_field_that_is_no_key_fails_as_a_whole(world: World) -> N
     assert code_of(world.ask("PATCH", f"{COLLECTION}/Task/Subject", json=body)) == (404, "NOT_FOUND")
 
 
+def test_a_grant_is_given_once(world: World) -> None:
+    make_field(world)
+    grant(world, "Task.Key__c")
+    for name in ("FieldPermissions", "PermissionSetAssignment"):
+        row = next(world.store.all(name))
+        wanted = ("ParentId", "SobjectType", "Field", "AssigneeId", "PermissionSetId")
+        body = {key: value for key, value in row.items() if key in wanted}
+        assert code_of(world.ask("POST", f"{DATA}/sobjects/{name}", json=body)) == (400, "DUPLICATE_VALUE")
+
+
 def test_customizing_can_be_forbidden(world: World) -> None:
     world.dial({"kind": "no_customizing"})
     assert code_of(make_field(world)) == (403, "INSUFFICIENT_ACCESS")

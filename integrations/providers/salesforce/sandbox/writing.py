@@ -17,6 +17,13 @@ ASSIGNED = ("Lead",)
 """Objects with an assignment rule, which runs unless a header says no."""
 
 
+# Objects whose records are told apart by two fields together.
+PAIRS: Mapping[str, tuple[str, str]] = {
+    "FieldPermissions": ("ParentId", "Field"),
+    "PermissionSetAssignment": ("AssigneeId", "PermissionSetId"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Writer:
     """The changes of one request."""
@@ -104,6 +111,11 @@ class Writer:
             raise Refused("UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access to this record or 1 records")
 
     def _check_unique(self, object_type: str, row: Document, fields: Mapping[str, Field]) -> None:
+        first, second = PAIRS.get(object_type, ("", ""))
+        for other in self.org.store.all(object_type) if first else ():
+            if other["Id"] != row["Id"] and (other[first], other[second]) == (row[first], row[second]):
+                message = f"duplicate value found: {first} duplicates value on record with id: {other['Id']}"
+                raise Refused("DUPLICATE_VALUE", message)
         for field in fields.values():
             if not field.unique or row.get(field.name) in (None, ""):
                 continue

@@ -1,0 +1,219 @@
+"""Benchmarks as ratios to a bare floor, measured alternately in one run: `script/bench [mapping] [ingest] [load] [limits]`."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from statistics import median
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+import django
+
+ROUNDS = 5
+
+
+def seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def compare(name: str, ours: Callable[[], object], floor: Callable[[], object], what: str) -> None:
+    """Runs both in turn, so that a busy machine slows both, and prints the median of the ratios floor/ours."""
+    ours(), floor()
+    pairs = [(seconds(ours), seconds(floor)) for _ in range(ROUNDS)]
+    ratio = median(bare / mine for mine, bare in pairs)
+    fastest, bare = median(mine for mine, _ in pairs), median(bare for _, bare in pairs)
+    print(f"{name:<10} {ratio:5.2f} of the floor   ours {fastest * 1000:8.1f} ms, floor {bare * 1000:8.1f} ms   {what}")
+
+
+def bench_mapping() -> None:
+    """The compiled mapping against a function written by hand for the same twelve fields."""
+    from integrations.registry import provider_class
+    from mapping.compiled import CompiledMapping, MappingRow
+    from mapping.transforms import TRANSFORMS, Context
+
+    rows = [
+        MappingRow(one.dialer_field, "contacts", one.crm_field, one.direction, one.transform, dict(one.options))
+        for one in provider_class("hubspot").default_mappings
+    ]
+    engine = CompiledMapping.compile(rows, object_type="contacts")
+    records = [
+        {
+            "firstname": f"First{i}", "lastname": f"Last{i}", "email": f"Person{i}@Example.com", "phone": f"(415) 555-{i:04}",
+            "mobilephone": "", "company": "Company Ltd", "jobtitle": "Buyer", "hs_lead_status": "NEW",
+            "hubspot_owner_id": "rep@example.com",
+        }
+        for i in range(2000)
+    ]  # fmt: skip
+    phone = TRANSFORMS["phone_e164"].build("inbound", {}, Context())
+
+    def by_hand() -> list[dict[str, Any]]:
+        return [
+            {
+                "first_name": one["firstname"] or None, "last_name": one["lastname"] or None,
+                "email": one["email"].strip().lower() or None, "phone": phone(one["phone"], one),
+                "mobile_phone": phone(one["mobilephone"], one) if one["mobilephone"] else None, "company": one["company"] or None,
+                "title": one["jobtitle"] or None, "lead_status": one["hs_lead_status"] or None,
+                "owner_email": one["hubspot_owner_id"] or None,
+            }
+            for one in records
+        ]  # fmt: skip
+
+    def ours() -> list[Any]:
+        with engine.session() as session:
+            return [session.inbound(one) for one in records]
+
+    compare("mapping", ours, by_hand, "2,000 records, nine inbound fields, against a function written by hand")
+
+
+def bench_ingest() -> None:
+    """Posting a call through the REST interface against a bare view that does one INSERT."""
+    from django.db import connection, transaction
+    from django.http import HttpRequest, JsonResponse
+    from django.test import RequestFactory
+    from rest_framework.test import APIClient
+
+    from activities.models import Call
+    from integrations import tenancy
+    from integrations.models import ApiKey, Tenant
+    from sync.models import Contact
+
+    with tenancy.everyone():
+        tenant = Tenant.objects.create(slug=f"bench-{time.time_ns()}", name="Bench")
+        _key, text = ApiKey.issue(tenant, "bench")
+        contact = Contact.objects.create(tenant=tenant, first_name="Ann")
+    client = APIClient(headers={"Authorization": f"Bearer {text}"})
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE bench_calls (id bigserial PRIMARY KEY, body jsonb)")
+    number = iter(range(10**9))
+    factory = RequestFactory()
+    body = {"contact_id": str(contact.pk), "duration_seconds": 1, "started_at": "2026-01-01T00:00:00Z"}
+
+    def bare(request: HttpRequest) -> JsonResponse:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("INSERT INTO bench_calls (body) VALUES (%s)", [request.body.decode()])
+        return JsonResponse({"ok": True}, status=201)
+
+    def post() -> None:
+        for _ in range(100):
+            answer = client.post("/api/v1/calls/", {**body, "external_id": str(next(number))})
+            if answer.status_code != 201:
+                raise RuntimeError(answer.content)
+
+    def floor() -> None:
+        for _ in range(100):
+            bare(factory.post("/", body, content_type="application/json"))
+
+    compare("ingest", post, floor, "100 posted calls in process, against a bare view with one INSERT")
+    with tenancy.everyone():
+        Call.objects.filter(tenant=tenant).delete()
+        tenant.delete()
+
+
+def bench_load() -> None:
+    """Applying pages of new people against copying the same rows with COPY."""
+    import io
+    import uuid
+    from datetime import UTC, datetime
+
+    from django.db import connection
+
+    from integrations import tenancy
+    from integrations.models import CrmConnection, Tenant
+    from integrations.records import ChangePage, RemoteRecord
+    from mapping.publishing import add_defaults, compiled
+    from sync.inbound import PageWriter
+    from sync.models import SyncRun
+
+    with tenancy.everyone():
+        tenant = Tenant.objects.create(slug=f"bench-{time.time_ns()}", name="Bench")
+        row = CrmConnection.objects.create(tenant=tenant, provider="hubspot", access_token="x")
+        add_defaults(row)
+        mapping = compiled(row, "contacts")
+        run = SyncRun.objects.create(tenant=tenant, connection=row, kind="initial", object_type="contacts")
+        now, position = datetime.now(UTC), iter(range(10**9))
+
+        def load() -> None:
+            with mapping.engine.session() as session:
+                writer = PageWriter(row, run, session)
+                for _ in range(10):
+                    held = writer_cursor(row)
+                    start = next(position)
+                    people = [_person(start * 100 + i) for i in range(100)]
+                    records = [RemoteRecord("contacts", one["id"], one, now, url="https://x.example") for one in people]
+                    writer.apply(ChangePage(records, {"at": start + 1}), "poll:contacts", held)
+
+        def copy() -> None:
+            text = io.StringIO()
+            for _ in range(1000):
+                one = _person(next(position) * 100)
+                text.write(f"{uuid.uuid4()}\t{tenant.pk}\t{one['firstname']}\t{one['lastname']}\t{one['email']}\t{{}}\n")
+            with connection.cursor() as cursor:
+                cursor.execute("CREATE TEMP TABLE IF NOT EXISTS bench_copy (id uuid PRIMARY KEY, tenant uuid, a text, b text, c text, d jsonb)")
+                with cursor.copy("COPY bench_copy FROM STDIN") as target:
+                    target.write(text.getvalue())
+
+        compare("load", load, copy, "1,000 new people in pages of 100, against COPY of the same people into one table")
+        tenant.delete()
+
+
+def writer_cursor(row: Any) -> Any:
+    from sync.models import FeedCursor
+
+    return FeedCursor.objects.filter(connection=row).values_list("value", flat=True).first()
+
+
+def _person(number: int) -> dict[str, str]:
+    return {"id": str(number), "firstname": f"F{number}", "lastname": f"L{number}", "email": f"p{number}@example.com",
+            "phone": f"+1415555{number % 10000:04}", "company": "Company Ltd", "jobtitle": "Buyer"}  # fmt: skip
+
+
+def bench_limits() -> None:
+    """How much of a quota of 200 per second the limiter lets out, against an ideal that uses all of it."""
+    from integrations import tenancy
+    from integrations.models import CrmConnection, Tenant
+    from integrations.records import RateLimit
+    from integrations.transport import limits
+
+    with tenancy.everyone():
+        tenant = Tenant.objects.create(slug=f"bench-{time.time_ns()}", name="Bench")
+        row = CrmConnection.objects.create(tenant=tenant, provider="hubspot", access_token="x")
+    limit, wanted = RateLimit("bench", 200, 1.0), 800
+    started = time.perf_counter()
+    for _ in range(wanted):
+        time.sleep(max(0.0, limits.take(str(row.pk), [limit], max_wait=5).wait))
+    took = time.perf_counter() - started
+    ideal = (wanted - 200) / 200
+    print(f"limits     {ideal / took:5.2f} of the quota   {wanted} requests took {took:.2f} s, ideal {ideal:.2f} s")
+    with tenancy.everyone():
+        tenant.delete()
+
+
+BENCHES = {"mapping": bench_mapping, "ingest": bench_ingest, "load": bench_load, "limits": bench_limits}
+
+
+def main(names: Sequence[str]) -> int:
+    unknown = sorted(set(names) - set(BENCHES))
+    if unknown:
+        print(f"There is no benchmark {', '.join(unknown)}. There are: {', '.join(BENCHES)}.", file=sys.stderr)
+        return 2
+    django.setup()
+    from django.conf import settings
+    from django.test.utils import get_runner, setup_test_environment
+
+    setup_test_environment()
+    databases = get_runner(settings)(verbosity=0, interactive=False).setup_databases()
+    try:
+        for name in names or BENCHES:
+            BENCHES[name]()
+    finally:
+        for database, old_name, _destroy in databases:
+            database.creation.destroy_test_db(old_name, verbosity=0)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
