@@ -64,10 +64,23 @@ class CallAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     actions = ("log_again_selected",)
     actions_detail = ("log_again",)
     fieldsets = (
-        (None, {"fields": ("external_id", "contact", "in_crms", "review_badge", "phone", "crm_provider", "crm_record_id")}),
+        (
+            None,
+            {"fields": ("external_id", "contact", "in_crms", "review_badge", "phone", "crm_provider", "crm_record_id")},
+        ),
         (
             gettext_lazy("Call"),
-            {"fields": ("direction", "disposition", "talk_time", "started_at", "agent_email", "recording", "created_at")},
+            {
+                "fields": (
+                    "direction",
+                    "disposition",
+                    "talk_time",
+                    "started_at",
+                    "agent_email",
+                    "recording",
+                    "created_at",
+                )
+            },
         ),
         (gettext_lazy("Content"), {"fields": ("notes_text", "summary_text", "points", "steps", "metrics")}),
     )
@@ -145,7 +158,9 @@ class CallAdmin(ReadOnlyAdmin, TenantScopedAdmin):
         ]
         headers = [_("CRM"), _("State"), _("Activity in the CRM"), _("Attempts"), _("Problem")]
         jobs = (page_url(SyncJob, "changelist", q=row.pk), _("Its jobs"))
-        return [Panel(_("What became of it in each CRM"), headers, rows, _("No CRM has to be told of this call."), jobs)]
+        return [
+            Panel(_("What became of it in each CRM"), headers, rows, _("No CRM has to be told of this call."), jobs)
+        ]
 
     # --- logging again ---------------------------------------------------------------------------------------------
 
@@ -196,7 +211,7 @@ class DispositionForm(TenantForm):
 
     class Meta:
         model = DispositionMap
-        fields = "__all__"  # noqa: DJ007 - the page names the fields
+        fields = "__all__"
         help_texts = {
             "values": gettext_lazy('The CRM\'s own fields of a call, for instance {"outcome": "Left Voicemail"}.'),
             "disposition": gettext_lazy("As the dialer writes it; capitals don't matter."),
@@ -216,7 +231,9 @@ class DispositionForm(TenantForm):
         unknown = unknown_fields(owner, provider, data.get("values") or {}) if owner and provider else []
         if unknown:
             names, crm = ", ".join(unknown), provider_label(provider)
-            self.add_error("values", _("%(crm)s has no such field of a call: %(names)s.") % {"crm": crm, "names": names})
+            self.add_error(
+                "values", _("%(crm)s has no such field of a call: %(names)s.") % {"crm": crm, "names": names}
+            )
         return data
 
 

@@ -20,7 +20,9 @@ def activity_of(
     first_attempt_at: datetime | None = None,
     crm_record_id: str = "",
 ) -> CallActivity:
-    """`call.contact` is read: load it with the call. `public_url` is our own address: the CRM gets a link that stays good, never the recording's signed one."""
+    """`call.contact` is read: load it with the call.
+
+    `public_url` is our own address: the CRM gets a link that stays good, never the recording's signed one."""
     recording = f"{public_url}/api/recordings/{call.pk}/play" if call.recording_url else ""
     return CallActivity(
         key=str(call.pk),

@@ -44,7 +44,15 @@ class UserPage(UserAdmin, AdminPage):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
-    list_display = ("username", "email", "first_name", "last_name", "is_staff", "is_active", ago_column("last_login", _("last login")))
+    list_display = (
+        "username",
+        "email",
+        "first_name",
+        "last_name",
+        "is_staff",
+        "is_active",
+        ago_column("last_login", _("last login")),
+    )
     list_filter = ("is_staff", "is_superuser", "is_active", "groups")
     search_fields = ("username__istartswith", "email__istartswith", "last_name__istartswith")
     search_help_text = _("Beginning of the user name, e-mail or last name")

@@ -26,7 +26,12 @@ NEWEST = 8
 WORKER_SILENT_AFTER = timedelta(minutes=1)
 URGENCY = ("bad", "warning", "good")
 CARD_ICONS = {"good": "check_circle", "warning": "schedule", "bad": "error"}
-STATE_ICONS = {"connected": "link", "needs_reconnecting": "link_off", "paused": "pause_circle", "disconnected": "link_off"}
+STATE_ICONS = {
+    "connected": "link",
+    "needs_reconnecting": "link_off",
+    "paused": "pause_circle",
+    "disconnected": "link_off",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +210,14 @@ def _workers() -> dict[str, Any]:
     beats: list[datetime] = list(WorkerBeat.objects.order_by("-beaten_at").values_list("beaten_at", flat=True)[:100])
     alive = sum(timezone.now() - beat < WORKER_SILENT_AFTER for beat in beats)
     if alive:
-        words = ngettext("%(count)d worker is alive; the last sign came", "%(count)d workers are alive; the last sign came", alive)
+        words = ngettext(
+            "%(count)d worker is alive; the last sign came", "%(count)d workers are alive; the last sign came", alive
+        )
         return {"level": "good", "words": words % {"count": alive}, "seen": ago(beats[0])}
     if beats:
-        return {"level": "bad", "words": _("No worker has reported lately: start manage.py qcluster. The last sign came"), "seen": ago(beats[0])}
+        return {
+            "level": "bad",
+            "words": _("No worker has reported lately: start manage.py qcluster. The last sign came"),
+            "seen": ago(beats[0]),
+        }
     return {"level": "bad", "words": _("No worker has reported yet: start manage.py qcluster."), "seen": ""}

@@ -84,7 +84,7 @@ def ensure_running(root: Path) -> Cluster:
 
 def ensure_database(cluster: Cluster, name: str) -> None:
     """Idempotent, and safe from many processes at once."""
-    import psycopg  # noqa: PLC0415 - the lifecycle alone works without it
+    import psycopg
 
     with psycopg.connect(cluster.url("postgres"), autocommit=True) as connection:
         if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is None:

@@ -7,12 +7,12 @@ from django.http import HttpRequest, JsonResponse
 _migrated = False
 
 
-def alive(request: HttpRequest) -> JsonResponse:
+def alive(_request: HttpRequest) -> JsonResponse:
     """200 as long as the process answers at all: a dead database is no reason to restart it."""
     return JsonResponse({"status": "ok"})
 
 
-def ready(request: HttpRequest) -> JsonResponse:
+def ready(_request: HttpRequest) -> JsonResponse:
     """200 when the database answers and has every migration; 503 with the reason otherwise."""
     try:
         problem = _database_problem()

@@ -1,5 +1,6 @@
 """Starts and stops the processes of a running system: each in a session of its own, each with its log."""
 
+import contextlib
 import json
 import os
 import signal
@@ -67,10 +68,8 @@ class Processes:
         if child is None:
             return
         _signal(child.pid, signal.SIGTERM)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            pass
         self._kill(child)
 
     def kill(self, name: str) -> None:
@@ -136,10 +135,8 @@ def _answers(url: str) -> bool:
 
 
 def _signal(group: int, number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(group, number)
-    except ProcessLookupError:
-        pass
 
 
 def free_ports(preferred: int, count: int) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import environ
 
 from config import embedded_postgres, env
-from config.theme import UNFOLD as UNFOLD
+from config.theme import UNFOLD
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / ".data")))
@@ -163,6 +163,8 @@ FOLLOWUPBOSS_TOKEN_URL = env.text("FOLLOWUPBOSS_TOKEN_URL", "https://app.followu
 FOLLOWUPBOSS_SYSTEM = env.text("FOLLOWUPBOSS_SYSTEM")
 FOLLOWUPBOSS_SYSTEM_KEY = env.text("FOLLOWUPBOSS_SYSTEM_KEY")
 CRM_ALLOWED_HOSTS = env.items("CRM_ALLOWED_HOSTS")
+
+__all__ = ["UNFOLD"]  # read by the theme
 
 # --- REST -----------------------------------------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ CONNECTION_STATUS = badge_column("status", gettext_lazy("state"), STATUS_LEVELS)
 class TenantForm(ModelForm):
     class Meta:
         model = Tenant
-        fields = "__all__"  # noqa: DJ007 - the page names the fields
+        fields = "__all__"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -61,7 +61,14 @@ class TenantAdmin(AdminPage):
     """Tenants are made inactive, not deleted: millions of rows hang on each."""
 
     form = TenantForm
-    list_display = ("name", "slug", "region", "timezone", "is_active", ago_column("created_at", gettext_lazy("created")))
+    list_display = (
+        "name",
+        "slug",
+        "region",
+        "timezone",
+        "is_active",
+        ago_column("created_at", gettext_lazy("created")),
+    )
     list_filter = ("is_active",)
     search_fields = ("name__istartswith", "slug__startswith")
     search_help_text = gettext_lazy("Beginning of the name or short name")
@@ -170,7 +177,14 @@ class ApiKeyAdmin(TenantScopedAdmin):
 
 @admin.register(RateWindow)
 class RateWindowAdmin(ReadOnlyAdmin, ThroughConnection):
-    list_display = ("bucket", "connection", "quota", "seconds", "remaining", ago_column("seen_at", gettext_lazy("seen")))
+    list_display = (
+        "bucket",
+        "connection",
+        "quota",
+        "seconds",
+        "remaining",
+        ago_column("seen_at", gettext_lazy("seen")),
+    )
     list_select_related = ("connection",)
     exact_search = ("key",)
     search_help_text = gettext_lazy("The whole key: connection id, colon, bucket")

@@ -15,6 +15,7 @@ from django.contrib.admin import ShowFacets, SimpleListFilter
 from django.contrib.admin.utils import flatten_fieldsets, unquote
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
+from django.db import models
 from django.db.models import F, Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -25,7 +26,7 @@ from unfold.decorators import action
 from unfold.enums import ActionVariant
 
 from integrations import tenancy
-from integrations.admin_forms import TenantForm
+from integrations.admin_forms import JsonText, TenantForm, Textarea
 from integrations.admin_html import page_url
 from integrations.tenancy import InScope
 
@@ -93,6 +94,7 @@ class AdminPage(ThemedAdmin):
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
     paginator = CappedPaginator
+    formfield_overrides = {models.JSONField: {"form_class": JsonText, "widget": Textarea(attrs={"rows": 4})}}
     change_form_outer_after_template = "admin/panels.html"
     exact_search: tuple[str, ...] = ()
     """Fields that the search compares as a whole, so that an index answers it."""

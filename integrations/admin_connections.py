@@ -28,6 +28,7 @@ from integrations.models import ApiUsage, CircuitBreaker, CrmConnection, RateWin
 from integrations.registry import PROVIDERS, provider_label
 
 CHANGE = "integrations.change_crmconnection"
+STATE_FIELDS = ((CONNECTION_STATUS, "since"), "status_reason", "warnings", "breaker_badge")
 TAIL = 4
 SHORTEST_WITH_TAIL = 24
 """Of a shorter secret even four characters would tell too much."""
@@ -36,18 +37,38 @@ SHORTEST_WITH_TAIL = 24
 class ConnectionPage(ReadOnlyAdmin, TenantScopedAdmin):
     list_display = ("account", CONNECTION_STATUS, "status_reason", "provider")
     list_filter = ("status", "provider")
-    search_fields = ("account_name__icontains", "account_id__exact", "tenant__name__istartswith", "tenant__slug__startswith")
+    search_fields = (
+        "account_name__icontains",
+        "account_id__exact",
+        "tenant__name__istartswith",
+        "tenant__slug__startswith",
+    )
     search_help_text = gettext_lazy("Account's name or id, or beginning of the tenant's name")
     ordering = ("tenant__name", "provider", "pk")
     fieldsets: Any = (
-        (gettext_lazy("State"), {"fields": (CONNECTION_STATUS, "status_reason", "since", "warnings", "breaker_badge")}),
-        (gettext_lazy("Account"), {"fields": ("provider", "account_page", "account_id", "connected_user", "instance_url")}),
+        (gettext_lazy("State"), {"fields": STATE_FIELDS}),
+        (
+            gettext_lazy("Account"),
+            {
+                "fields": (
+                    ("provider", "account_page"),
+                    ("account_id", "connected_user"),
+                    ("instance_url", "usage_today"),
+                )
+            },
+        ),
         (
             gettext_lazy("Credential"),
-            {"fields": ("auth", "access_token_kept", "refresh_token_kept", "others_kept", "token_expires_at", "scopes")},
+            {
+                "fields": (
+                    ("auth", "token_expires_at"),
+                    ("access_token_kept", "refresh_token_kept"),
+                    "others_kept",
+                    "scopes",
+                )
+            },
         ),
-        (gettext_lazy("Use"), {"fields": ("usage_today",)}),
-        (gettext_lazy("Set-up"), {"fields": ("webhook_address", "chosen_settings", "created_at", "updated_at")}),
+        (gettext_lazy("Set-up"), {"fields": ("webhook_address", "chosen_settings", ("created_at", "updated_at"))}),
     )
     actions_detail: Sequence[Any] = ("test", "reconnect")
     chosen_settings = staticmethod(code_column("settings", gettext_lazy("settings")))
@@ -129,7 +150,9 @@ class ConnectionPage(ReadOnlyAdmin, TenantScopedAdmin):
         row = self.found(request, object_id)
         question = Question(
             title=_("Test the connection to %(crm)s?") % {"crm": row.get_provider_display()},
-            lines=[_("We ask the CRM whose credential this is. It costs one or two requests and changes nothing there.")],
+            lines=[
+                _("We ask the CRM whose credential this is. It costs one or two requests and changes nothing there.")
+            ],
             button=_("Test now"),
         )
         page = self.ask(request, row, question)
@@ -138,7 +161,9 @@ class ConnectionPage(ReadOnlyAdmin, TenantScopedAdmin):
         try:
             account = check(row)
         except CrmError as error:
-            return self.answer(request, row, _("It does not work: %(problem)s") % {"problem": error.message}, messages.ERROR)
+            return self.answer(
+                request, row, _("It does not work: %(problem)s") % {"problem": error.message}, messages.ERROR
+            )
         for warning in account.warnings:
             self.message_user(request, warning, messages.WARNING)
         facts = {"crm": row.get_provider_display(), "account": account.name or account.external_id}
@@ -228,7 +253,11 @@ def _used(window: RateWindow) -> str:
 def _span(seconds: float | None) -> str:
     if not seconds:
         return NOTHING
-    return _("%(hours)g h") % {"hours": seconds / 3600} if seconds >= 3600 else _("%(seconds)g s") % {"seconds": round(seconds, 1)}
+    return (
+        _("%(hours)g h") % {"hours": seconds / 3600}
+        if seconds >= 3600
+        else _("%(seconds)g s") % {"seconds": round(seconds, 1)}
+    )
 
 
 def _offers(request: HttpRequest) -> list[dict[str, Any]]:

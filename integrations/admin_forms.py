@@ -1,5 +1,6 @@
 """Form parts that several admin pages use."""
 
+import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
@@ -21,7 +22,7 @@ else:
     from unfold.widgets import UnfoldAdminTextInputWidget as TextInput
 
 __all__ = [
-    "DatalistInput", "ModelForm", "PasswordInput", "SecretText", "Select", "TenantForm", "TextInput", "Textarea", "json_object",
+    "DatalistInput", "JsonText", "ModelForm", "PasswordInput", "SecretText", "Select", "TenantForm", "TextInput", "Textarea", "json_object",
 ]  # fmt: skip
 
 
@@ -61,6 +62,15 @@ class DatalistInput(TextInput):
         field = super().render(name, value, {**(attrs or {}), "list": list_id}, renderer)
         options = format_html_join("", '<option value="{}">{}</option>', self.options)
         return format_html('{}<datalist id="{}">{}</datalist>', field, list_id, options)
+
+
+class JsonText(forms.JSONField):
+    """JSON as people write it: over several lines, and nothing at all for an empty value."""
+
+    def prepare_value(self, value: Any) -> Any:
+        if value in (None, {}, []):
+            return ""
+        return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False, cls=self.encoder)
 
 
 class SecretText(Textarea):

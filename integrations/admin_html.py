@@ -21,7 +21,13 @@ NOTHING = "–"
 LONGEST_CODE = 20_000
 """Characters of a stored payload that are shown."""
 
-ICONS = {"good": "check_circle", "warning": "schedule", "bad": "error", "info": "sync", "muted": "radio_button_unchecked"}
+ICONS = {
+    "good": "check_circle",
+    "warning": "schedule",
+    "bad": "error",
+    "info": "sync",
+    "muted": "radio_button_unchecked",
+}
 
 
 def badge(text: object, level: str) -> SafeString:

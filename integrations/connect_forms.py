@@ -30,14 +30,18 @@ KEYS: dict[str, Key] = {
     "private_key": Key(
         gettext_lazy("Private key"), "lines", gettext_lazy("In PEM form, from -----BEGIN to the end of the last line.")
     ),
-    "client_id": Key(gettext_lazy("Client id"), "text", gettext_lazy("Of your own app; empty: the app of this installation.")),
+    "client_id": Key(
+        gettext_lazy("Client id"), "text", gettext_lazy("Of your own app; empty: the app of this installation.")
+    ),
     "client_secret": Key(gettext_lazy("Client secret")),
     "username": Key(gettext_lazy("User name"), "text", gettext_lazy("The integration user's, in the CRM.")),
     "instance_url": Key(gettext_lazy("Instance address"), "text", gettext_lazy("Such as https://acme.my.example.com.")),
     "login_url": Key(gettext_lazy("Login address"), "text", gettext_lazy("Only if it isn't the CRM's usual one.")),
     "audience": Key(gettext_lazy("Audience"), "text", gettext_lazy("Only if it isn't the CRM's usual one.")),
     "webhook_secret": Key(
-        gettext_lazy("Webhook secret"), "secret", gettext_lazy("If the CRM signs its notifications with one of its own.")
+        gettext_lazy("Webhook secret"),
+        "secret",
+        gettext_lazy("If the CRM signs its notifications with one of its own."),
     ),
 }
 OPTIONAL: dict[str, tuple[str, ...]] = {

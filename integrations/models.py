@@ -8,13 +8,13 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.functions import RandomUUID
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from integrations.fields import EncryptedJson, EncryptedText
-from django.contrib.postgres.functions import RandomUUID
 from integrations.records import Connection, Credential
 from integrations.registry import provider_choices
 from integrations.tenancy import OwnIdManager, TenantOwned
@@ -122,7 +122,7 @@ class CrmConnection(TenantOwned, Timestamped):
     access_token = EncryptedText(_("access token"))
     refresh_token = EncryptedText(_("refresh token"), null=True, blank=True)
     secrets = EncryptedJson(_("other secrets"), null=True, blank=True)
-    instance_url = models.TextField(_("API address"), null=True, blank=True)  # noqa: DJ001 - the column is nullable by contract
+    instance_url = models.TextField(_("API address"), null=True, blank=True)
     token_expires_at = models.DateTimeField(_("token expires"), null=True, blank=True)
     scopes = ArrayField(models.TextField(), null=True, blank=True)
     metadata = models.JSONField(_("learned about the account"), default=dict, db_default={}, blank=True)

@@ -3,7 +3,7 @@
 import logging
 import re
 
-_SECRET_KEYS = (
+_NAMES_OF_SECRETS = (
     "access_token|refresh_token|id_token|client_secret|authorization|assertion|private_key|api_key|apikey|password|code_verifier"
     "|hapikey|x-system-key|token|secret|signature|sessionid|cookie"
 )
@@ -12,7 +12,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9+/=._~!-]{6,}"), r"\1 [secret]"),
     (
         re.compile(
-            rf"""(?ix) (["']? \b(?:{_SECRET_KEYS})\b ["']? \s* [:=] \s*) (?: "[^"]*" | '[^']*' | [^\s,;&}}]+ )"""
+            rf"""(?ix) (["']? \b(?:{_NAMES_OF_SECRETS})\b ["']? \s* [:=] \s*) (?: "[^"]*" | '[^']*' | [^\s,;&}}]+ )"""
         ),
         r"\1[secret]",
     ),

@@ -114,8 +114,18 @@ class MappingVersionAdmin(ReadOnlyAdmin, TenantScopedAdmin):
         return badge(_("Earlier"), "muted") if row.is_old else badge(_("In force"), "good")
 
     def panels(self, request: HttpRequest, row: Any) -> Sequence[Panel]:
-        headers = [_("Dialer field"), _("Direction"), _("CRM field"), _("Object"), _("Transform"), _("Required"), _("Rules")]
-        return [Panel(_("Rows of this version"), headers, [_cells(one) for one in row.rows], _("This version has no rows."))]
+        headers = [
+            _("Dialer field"),
+            _("Direction"),
+            _("CRM field"),
+            _("Object"),
+            _("Transform"),
+            _("Required"),
+            _("Rules"),
+        ]
+        return [
+            Panel(_("Rows of this version"), headers, [_cells(one) for one in row.rows], _("This version has no rows."))
+        ]
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         row = self.get_object(request, str(object_id))

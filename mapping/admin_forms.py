@@ -32,7 +32,7 @@ class FieldMappingForm(TenantForm):
 
     class Meta:
         model = FieldMapping
-        fields = "__all__"  # noqa: DJ007 - the page names the fields
+        fields = "__all__"
         help_texts = {
             "dialer_field": gettext_lazy("One of the dialer's fields, or custom. and a name of your own."),
             "custom_transform": gettext_lazy('For instance {"map": {"New": "Open"}} for picklist_map. Empty: none.'),
@@ -66,7 +66,9 @@ class FieldMappingForm(TenantForm):
         overrides = json_object(self.cleaned_data["object_overrides"])
         wrong = [name for name, path in overrides.items() if path is not None and not isinstance(path, str)]
         if wrong:
-            raise forms.ValidationError(_("%(names)s: write a field's path as text, or null.") % {"names": ", ".join(wrong)})
+            raise forms.ValidationError(
+                _("%(names)s: write a field's path as text, or null.") % {"names": ", ".join(wrong)}
+            )
         return overrides
 
     def clean_validations(self) -> list[Any]:
@@ -130,9 +132,11 @@ def _what_it_is(fields: list[CrmField]) -> str:
 class ConflictPolicyForm(TenantForm):
     class Meta:
         model = ConflictPolicy
-        fields = "__all__"  # noqa: DJ007 - the page names the fields
+        fields = "__all__"
         help_texts = {
-            "overrides": gettext_lazy('By dialer field, for instance {"lead_status": "last_write_wins"}. Empty: no exception.')
+            "overrides": gettext_lazy(
+                'By dialer field, for instance {"lead_status": "last_write_wins"}. Empty: no exception.'
+            )
         }
 
     def clean_overrides(self) -> dict[str, Any]:

@@ -8,11 +8,20 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
-from integrations.admin_base import AdminPage, Question, ReadOnlyAdmin, RecentValues, TenantScopedAdmin, any_of, page_action
+from integrations.admin_base import (
+    AdminPage,
+    Question,
+    ReadOnlyAdmin,
+    RecentValues,
+    TenantScopedAdmin,
+    any_of,
+    page_action,
+)
 from integrations.admin_html import (
     NOTHING,
     ago_column,
@@ -52,12 +61,25 @@ admin.site.register(CrmConnection, ConnectionAdmin)
 def _record_link(table: str, record_id: object) -> str:
     """The admin page of one of our records, or its id when there is none."""
     model = RECORD_MODELS.get(table)
-    return page_link(model(pk=record_id), record_id) if model and record_id else str(record_id or NOTHING)
+    if not model or not record_id:
+        return str(record_id or NOTHING)
+    return page_link(model(pk=record_id), f"{capfirst(model._meta.verbose_name)} {str(record_id)[:8]}…")
 
 
 @admin.register(SyncRun)
 class SyncRunAdmin(ReadOnlyAdmin, TenantScopedAdmin):
-    list_display = ("what", "connection", RUN_STATUS, "bar", "created", "updated", "unchanged", "skipped", "errored", "started_at")
+    list_display = (
+        "what",
+        "connection",
+        RUN_STATUS,
+        "bar",
+        "created",
+        "updated",
+        "unchanged",
+        "skipped",
+        "errored",
+        ago_column("started_at", gettext_lazy("started")),
+    )
     list_filter = ("status", "kind", BY_CONNECTION)
     list_select_related = ("connection",)
     ordering = ("-started_at", "-pk")
@@ -77,7 +99,15 @@ class SyncRunAdmin(ReadOnlyAdmin, TenantScopedAdmin):
 
 @admin.register(SyncRecord)
 class SyncRecordAdmin(ReadOnlyAdmin, TenantScopedAdmin):
-    list_display = ("crm_record_id", "crm_provider", "crm_object_type", RECORD_STATUS, "sync_direction", "last_synced_at", "short_problem")
+    list_display = (
+        "crm_record_id",
+        "crm_provider",
+        "crm_object_type",
+        RECORD_STATUS,
+        "sync_direction",
+        ago_column("last_synced_at", gettext_lazy("last synced")),
+        "short_problem",
+    )
     list_filter = ("sync_status", "crm_provider", "sync_direction", BY_CONNECTION)
     exact_search = ("local_record_id",)
     search_help_text = gettext_lazy("Whole CRM id, or our id")
@@ -95,7 +125,9 @@ class SyncRecordAdmin(ReadOnlyAdmin, TenantScopedAdmin):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         term = search_term.strip()
-        return (queryset.filter(with_crm_id(term) | any_of(SyncRecord, self.exact_search, term)) if term else queryset), False
+        return (
+            queryset.filter(with_crm_id(term) | any_of(SyncRecord, self.exact_search, term)) if term else queryset
+        ), False
 
     @admin.display(description=gettext_lazy("in the CRM"))
     def in_crm(self, row: SyncRecord) -> str:
@@ -135,7 +167,18 @@ class RuleFilter(RecentValues):
 
 @admin.register(SyncJob)
 class SyncJobAdmin(ReadOnlyAdmin, TenantScopedAdmin):
-    list_display = ("number", JOB_STATE, "kind", "about", "connection", "lane", "attempts", "cause", "short_problem", "created_at")
+    list_display = (
+        "number",
+        JOB_STATE,
+        "kind",
+        "about",
+        "connection",
+        "lane",
+        "attempts",
+        "cause",
+        "short_problem",
+        ago_column("created_at", gettext_lazy("created")),
+    )
     list_filter = ("state", "lane", KindFilter, CauseFilter, BY_CONNECTION)
     list_select_related = ("connection",)
     exact_search = ("id", "local_record_id")
@@ -196,13 +239,25 @@ def replay(page: AdminPage, request: HttpRequest, jobs: QuerySet[SyncJob]) -> in
         text = ngettext("%(count)d job is tried again.", "%(count)d jobs are tried again.", count) % {"count": count}
         page.message_user(request, text, messages.SUCCESS)
     else:
-        page.message_user(request, _("None of these needed help: they are done, or waiting for their turn."), messages.INFO)
+        page.message_user(
+            request, _("None of these needed help: they are done, or waiting for their turn."), messages.INFO
+        )
     return count
 
 
 @admin.register(InboxEvent)
 class InboxEventAdmin(ReadOnlyAdmin, TenantScopedAdmin):
-    list_display = ("id", "source", "object_type", "connection", EVENT_STATE, "signature_ok", "record_count", "received_at", "error")
+    list_display = (
+        "id",
+        "source",
+        "object_type",
+        "connection",
+        EVENT_STATE,
+        "signature_ok",
+        "record_count",
+        ago_column("received_at", gettext_lazy("received")),
+        "error",
+    )
     list_filter = ("state", SourceFilter, BY_CONNECTION)
     list_select_related = ("connection",)
     exact_search = ("id", "dedupe_key")
@@ -244,7 +299,12 @@ def _safe_header(name: str, value: object) -> object:
 
 @admin.register(FeedCursor)
 class FeedCursorAdmin(ReadOnlyAdmin, TenantScopedAdmin):
-    list_display = ("feed", "connection", ago_column("complete_at", gettext_lazy("read to the end")), "moved_at")
+    list_display = (
+        "feed",
+        "connection",
+        ago_column("complete_at", gettext_lazy("read to the end")),
+        ago_column("moved_at", gettext_lazy("moved")),
+    )
     list_filter = (BY_CONNECTION,)
     list_select_related = ("connection",)
     ordering = ("connection_id", "feed", "pk")
@@ -254,7 +314,18 @@ class FeedCursorAdmin(ReadOnlyAdmin, TenantScopedAdmin):
 
 @admin.register(Conflict)
 class ConflictAdmin(ReadOnlyAdmin, TenantScopedAdmin):
-    list_display = ("field", "person", "record", CONFLICT_STATUS, "was", "dialer", "crm", "strategy", "winner", "created_at")
+    list_display = (
+        "field",
+        "person",
+        "record",
+        CONFLICT_STATUS,
+        "was",
+        "dialer",
+        "crm",
+        "strategy",
+        "winner",
+        ago_column("created_at", gettext_lazy("found")),
+    )
     list_filter = ("status", "strategy")
     list_select_related = ("contact", "record")
     exact_search = ("contact_id",)
@@ -284,13 +355,36 @@ class ConflictAdmin(ReadOnlyAdmin, TenantScopedAdmin):
 
 @admin.register(FieldChange)
 class FieldChangeAdmin(ReadOnlyAdmin, TenantScopedAdmin):
-    list_display = ("field", "person", "before", "after", "loser", "source", "actor", "rule", "at")
+    list_display = (
+        "field",
+        "person",
+        "before",
+        "after",
+        "loser",
+        "source",
+        "actor",
+        "rule",
+        ago_column("at", gettext_lazy("when")),
+    )
     list_filter = (SourceFilter, RuleFilter)
     list_select_related = ("contact",)
     exact_search = ("contact_id",)
     search_help_text = gettext_lazy("The contact's whole id")
     ordering = ("-pk",)
-    fields = ("contact", "field", "before", "after", "loser", "source", "actor", "rule", "connection", "run", "mapping_version", "at")
+    fields = (
+        "contact",
+        "field",
+        "before",
+        "after",
+        "loser",
+        "source",
+        "actor",
+        "rule",
+        "connection",
+        "run",
+        "mapping_version",
+        "at",
+    )
 
     @admin.display(description=gettext_lazy("contact"), ordering="contact__last_name")
     def person(self, row: FieldChange) -> str:

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from integrations import tenancy
 from integrations.admin_base import Panel, Question, page_action
-from integrations.admin_connections import CHANGE, ConnectionPage
+from integrations.admin_connections import CHANGE, STATE_FIELDS, ConnectionPage
 from integrations.admin_html import ago, badge, badge_column, page_link, page_url, progress
 from integrations.models import CrmConnection
 from sync import health, queue
@@ -32,8 +32,8 @@ OFFERED = {
 
 class ConnectionAdmin(ConnectionPage):
     fieldsets = (
-        (gettext_lazy("In words"), {"fields": ("verdict",)}),
-        *ConnectionPage.fieldsets,
+        (gettext_lazy("State"), {"fields": ("verdict", *STATE_FIELDS)}),
+        *ConnectionPage.fieldsets[1:],
     )
     actions_detail = ("sync_now", "test", "pause", "resume", "reconnect")
 
@@ -72,7 +72,9 @@ class ConnectionAdmin(ConnectionPage):
         if page:
             return page
         if not row.is_usable:
-            words = _("It is not connected at the moment: %(state)s. Nothing was started.") % {"state": row.get_status_display()}
+            words = _("It is not connected at the moment: %(state)s. Nothing was started.") % {
+                "state": row.get_status_display()
+            }
             return self.answer(request, row, words, messages.ERROR)
         count = enqueue_all([row])
         return self.answer(request, row, _("Queued: %(count)d passes, one for each kind of record.") % {"count": count})
@@ -125,13 +127,21 @@ class ConnectionAdmin(ConnectionPage):
             return self.answer(request, row, words)
         row.refresh_from_db(fields=["status"])
         state = row.get_status_display()
-        return self.answer(request, row, _("Nothing was changed: it is %(state)s.") % {"state": state}, messages.WARNING)
+        return self.answer(
+            request, row, _("Nothing was changed: it is %(state)s.") % {"state": state}, messages.WARNING
+        )
 
 
 def _runs(row: CrmConnection) -> Panel:
     runs = SyncRun.objects.filter(connection=row).order_by("-started_at")[:LAST_RUNS]
     rows = [
-        [page_link(run), RUN_STATUS(run), progress(done(run), run.expected, _("Records done")), ago(run.started_at), run.error]
+        [
+            page_link(run),
+            RUN_STATUS(run),
+            progress(done(run), run.expected, _("Records done")),
+            ago(run.started_at),
+            run.error,
+        ]
         for run in runs
     ]
     headers = [_("Run"), _("Status"), _("Records"), _("Started"), _("Problem")]
@@ -142,7 +152,9 @@ def _runs(row: CrmConnection) -> Panel:
 def _cursors(row: CrmConnection) -> Panel:
     cursors = FeedCursor.objects.filter(connection=row).order_by("feed")
     rows = [[page_link(one), ago(one.complete_at, _("not yet")), ago(one.moved_at)] for one in cursors]
-    return Panel(_("How far each feed was read"), [_("Feed"), _("Read to the end"), _("Moved")], rows, _("No feed was read yet."))
+    return Panel(
+        _("How far each feed was read"), [_("Feed"), _("Read to the end"), _("Moved")], rows, _("No feed was read yet.")
+    )
 
 
 def done(run: SyncRun) -> int:

@@ -11,7 +11,19 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from integrations.admin_base import Panel, ReadOnlyAdmin, TenantScopedAdmin
-from integrations.admin_html import NOTHING, ago, ago_column, badge, badge_column, code_column, outward, page_link, page_url, plain
+from integrations.admin_forms import TenantForm
+from integrations.admin_html import (
+    NOTHING,
+    ago,
+    ago_column,
+    badge,
+    badge_column,
+    code_column,
+    outward,
+    page_link,
+    page_url,
+    plain,
+)
 from integrations.models import Tenant
 from integrations.registry import PROVIDERS, provider_class
 from sync.models import Contact, FieldChange, SyncRecord
@@ -37,7 +49,15 @@ class DeletedFilter(admin.SimpleListFilter):
         return queryset.exclude(deleted_at=None) if self.value() == "deleted" else queryset
 
 
+class ContactForm(TenantForm):
+    class Meta:
+        model = Contact
+        fields = "__all__"
+        help_texts = {"phone": "", "mobile_phone": ""}
+
+
 class ContactAdmin(ReadOnlyAdmin, TenantScopedAdmin):
+    form = ContactForm
     list_display = (
         "name", "company", "phone", "email", "lead_status", "do_not_call_badge",
         ago_column("last_called_at", gettext_lazy("last called")), ago_column("updated_at", gettext_lazy("changed")),
@@ -48,10 +68,22 @@ class ContactAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     # As in the index by name, tenants first, so that support's list of all tenants comes sorted from it, too.
     ordering = ("tenant_id", "last_name", "first_name", "pk")
     fieldsets = (
-        (None, {"fields": ("first_name", "last_name", "company", "title", "email", "phone", "mobile_phone")}),
-        (gettext_lazy("Dialing"), {"fields": ("do_not_call_badge", "lead_status", "owner_email")}),
-        (gettext_lazy("Calls"), {"fields": ("call_count", "last_called_at", "last_disposition", "ai_score")}),
-        (gettext_lazy("Record"), {"fields": ("custom_fields", "version", "created_at", "updated_at", "deleted_at")}),
+        (None, {"fields": (("first_name", "last_name"), ("company", "title"), ("phone", "mobile_phone"), "email")}),
+        (
+            gettext_lazy("Dialing"),
+            {
+                "fields": (
+                    ("do_not_call_badge", "lead_status"),
+                    ("owner_email", "ai_score"),
+                    ("call_count", "last_called_at"),
+                    "last_disposition",
+                )
+            },
+        ),
+        (
+            gettext_lazy("Record"),
+            {"fields": ("custom_fields", ("created_at", "updated_at"), ("version", "deleted_at"))},
+        ),
     )
     custom_fields = staticmethod(code_column("custom", gettext_lazy("custom fields")))
 

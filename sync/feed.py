@@ -17,7 +17,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from sync.models import Contact, SyncRecord
 
-LAST_ID = UUID(int=2**128 - 1)
+FIRST_ID, LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
 
 
 class BadCursor(ValueError):
@@ -29,7 +29,7 @@ class Position:
     """The last contact that was read. `bound`: the end of the pass under way, None between passes."""
 
     xid: int = 0
-    id: UUID = UUID(int=0)
+    id: UUID = FIRST_ID
     bound: int | None = None
 
     def encode(self) -> str:

@@ -123,7 +123,7 @@ class SyncRecord(TenantOwned, Timestamped):
     last_synced_at = models.DateTimeField(_("last synced"), null=True)
     last_crm_modified_at = models.DateTimeField(_("changed in the CRM"), null=True)
     last_local_modified_at = models.DateTimeField(_("changed here"), null=True)
-    error_message = models.TextField(_("problem"), null=True, blank=True)  # noqa: DJ001 - nullable by contract
+    error_message = models.TextField(_("problem"), null=True, blank=True)
     retry_count = models.IntegerField(default=0, db_default=0)
     metadata = models.JSONField(default=dict, db_default={}, blank=True)
     base = models.JSONField(

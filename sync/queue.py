@@ -109,7 +109,9 @@ def wake_due() -> int:
 def release_expired() -> int:
     """Puts back the jobs of workers that died or hung. Returns how many."""
     with tenancy.everyone(), transaction.atomic():
-        lost = list(SyncJob.objects.select_for_update(skip_locked=True).filter(state="leased", lease_until__lt=Now())[:1000])
+        lost = list(
+            SyncJob.objects.select_for_update(skip_locked=True).filter(state="leased", lease_until__lt=Now())[:1000]
+        )
         for row in lost:
             row.state, row.lease_token, row.lease_until = SyncJob.State.READY, None, None
         _yield_to_twins(lost)
@@ -122,7 +124,9 @@ def _yield_to_twins(rows: Sequence[SyncJob]) -> None:
     again = {(row.connection_id, row.kind, row.key): row for row in rows if row.state == SyncJob.State.READY}
     twins = [
         twin
-        for twin in SyncJob.objects.select_for_update().filter(state="ready", key__in=[row.key for row in again.values()])
+        for twin in SyncJob.objects.select_for_update().filter(
+            state="ready", key__in=[row.key for row in again.values()]
+        )
         if (twin.connection_id, twin.kind, twin.key) in again
     ]
     for twin in twins:

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from integrations import tenancy
 from integrations.models import CrmConnection
-from sync import queue, pulling
+from sync import pulling, queue
 from sync.work import work as work_jobs
 
 

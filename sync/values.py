@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from django.db import models
+
 from sync.models import Contact
 
-TEXT = frozenset(
-    "first_name last_name email phone mobile_phone company title lead_status owner_email last_disposition".split()
-)
+TEXT = frozenset(field.name for field in Contact._meta.fields if isinstance(field, models.TextField))
 CUSTOM = "custom."
 
 

@@ -150,9 +150,13 @@ def bench_load() -> None:
             text = io.StringIO()
             for _ in range(1000):
                 one = _person(next(position) * 100)
-                text.write(f"{uuid.uuid4()}\t{tenant.pk}\t{one['firstname']}\t{one['lastname']}\t{one['email']}\t{{}}\n")
+                text.write(
+                    f"{uuid.uuid4()}\t{tenant.pk}\t{one['firstname']}\t{one['lastname']}\t{one['email']}\t{{}}\n"
+                )
             with connection.cursor() as cursor:
-                cursor.execute("CREATE TEMP TABLE IF NOT EXISTS bench_copy (id uuid PRIMARY KEY, tenant uuid, a text, b text, c text, d jsonb)")
+                cursor.execute(
+                    "CREATE TEMP TABLE IF NOT EXISTS bench_copy (id uuid PRIMARY KEY, tenant uuid, a text, b text, c text, d jsonb)"
+                )
                 with cursor.copy("COPY bench_copy FROM STDIN") as target:
                     target.write(text.getvalue())
 

@@ -113,7 +113,9 @@ def rate_window(of: CrmConnection, **fields: Any) -> RateWindow:
 
 def usage(of: CrmConnection, hour: datetime | None = None, **fields: Any) -> ApiUsage:
     start = (hour or now()).replace(minute=0, second=0, microsecond=0)
-    return ApiUsage.objects.create(connection=of, hour=start, **{"calls": 12, "failures": 1, "milliseconds": 900, **fields})
+    return ApiUsage.objects.create(
+        connection=of, hour=start, **{"calls": 12, "failures": 1, "milliseconds": 900, **fields}
+    )
 
 
 # --- mapping --------------------------------------------------------------------------------------------------------
@@ -153,7 +155,12 @@ def disposition(owner: Tenant, name: str = "Connected", **fields: Any) -> Dispos
 
 
 def contact(owner: Tenant, **fields: Any) -> Contact:
-    defaults = {"first_name": "Grace", "last_name": f"Hopper-{owner.slug}", "phone": "+14155550100", "company": owner.slug}
+    defaults = {
+        "first_name": "Grace",
+        "last_name": f"Hopper-{owner.slug}",
+        "phone": "+14155550100",
+        "company": owner.slug,
+    }
     with tenancy.everyone():
         return Contact.objects.create(tenant=owner, **{"email": f"grace@{owner.slug}.example", **defaults, **fields})
 
@@ -171,12 +178,23 @@ def link(of: CrmConnection, to: Model, **fields: Any) -> SyncRecord:
     }
     with tenancy.everyone():
         return SyncRecord.objects.create(
-            tenant_id=of.tenant_id, connection=of, crm_provider=of.provider, local_record_id=to.pk, **{**defaults, **fields}
+            tenant_id=of.tenant_id,
+            connection=of,
+            crm_provider=of.provider,
+            local_record_id=to.pk,
+            **{**defaults, **fields},
         )
 
 
 def run(of: CrmConnection, **fields: Any) -> SyncRun:
-    defaults = {"kind": "initial", "object_type": "contacts", "status": "done", "expected": 100, "created": 60, "unchanged": 20}
+    defaults = {
+        "kind": "initial",
+        "object_type": "contacts",
+        "status": "done",
+        "expected": 100,
+        "created": 60,
+        "unchanged": 20,
+    }
     with tenancy.everyone():
         return SyncRun.objects.create(tenant_id=of.tenant_id, connection=of, **{**defaults, **fields})
 
@@ -188,7 +206,12 @@ def job(of: CrmConnection, **fields: Any) -> SyncJob:
 
 
 def dead_job(of: CrmConnection, **fields: Any) -> SyncJob:
-    defaults = {"state": "dead", "cause": "invalid_data", "error": f"Refused for {of.tenant.slug}", "finished_at": now()}
+    defaults = {
+        "state": "dead",
+        "cause": "invalid_data",
+        "error": f"Refused for {of.tenant.slug}",
+        "finished_at": now(),
+    }
     return job(of, **{**defaults, **fields})
 
 
@@ -251,7 +274,7 @@ def call_job(of: CrmConnection, about: Call, **fields: Any) -> SyncJob:
 
 def worker_beat(ago: timedelta = timedelta(seconds=2), name: str = "host-1:100") -> WorkerBeat:
     return WorkerBeat.objects.update_or_create(
-        id=name, defaults={"beaten_at": now() - ago, "host": name.split(":")[0], "pid": int(name.split(":")[1])}
+        id=name, defaults={"beaten_at": now() - ago, "host": name.split(":", maxsplit=1)[0], "pid": int(name.split(":")[1])}
     )[0]
 
 

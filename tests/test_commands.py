@@ -1,7 +1,6 @@
 import io
 import json
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,13 +25,13 @@ def run(*arguments: str, stdin: Any = None, **options: Any) -> Any:
 
 
 @pytest.fixture
-def crm(fake_crm: SandboxServer) -> Iterator[dict[str, Any]]:
+def crm(fake_crm: SandboxServer) -> dict[str, Any]:
     """A credential of the fake CRM, which holds three people."""
     for number in range(1, 4):
         fields = {"first": f"P{number}", "last": "Lee", "email": f"p{number}@example.com", "phone": ""}
         document = {"id": str(number), "fields": fields, "modified": "2026-01-01T00:00:00+00:00"}
         fake_crm.service.store.put("people", str(number), document)
-    yield {"auth": "oauth", "access_token": "access-0", "refresh_token": "refresh-0", "instance_url": fake_crm.url}
+    return {"auth": "oauth", "access_token": "access-0", "refresh_token": "refresh-0", "instance_url": fake_crm.url}
 
 
 def test_a_tenant_is_made_once_and_its_key_shown_once(db: None) -> None:
@@ -97,7 +96,10 @@ def test_drain_waits_for_a_retry_that_falls_into_its_time_and_not_longer(
         ([1], "JSON object"),
         ({"auth": "magic"}, "key, oauth|oauth, key"),
         ({"auth": "oauth"}, "needs"),
-        ({"auth": "oauth", "access_token": "a", "refresh_token": "b", "instance_url": "https://evil.example"}, "not an address"),
+        (
+            {"auth": "oauth", "access_token": "a", "refresh_token": "b", "instance_url": "https://evil.example"},
+            "not an address",
+        ),
     ],
 )
 def test_a_credential_that_does_not_work_is_explained_and_not_stored(

@@ -196,7 +196,10 @@ def test_a_body_that_is_no_json_object_is_explained(
 
 
 def test_odd_characters_in_the_metrics_do_not_break_the_call(client: APIClient, contact: Contact, body: Any) -> None:
-    raw = b'{"external_id":"d-9","contact_id":"%s","duration_seconds":1,"started_at":"2026-01-01T00:00:00Z",' % str(contact.pk).encode()
+    raw = (
+        b'{"external_id":"d-9","contact_id":"%s","duration_seconds":1,"started_at":"2026-01-01T00:00:00Z",'
+        % str(contact.pk).encode()
+    )
     answer = client.generic("POST", URL, raw + rb'"metadata":{"a\u0000":"b\ud800"}}', content_type="application/json")
     assert answer.status_code == 201, answer.content
 
@@ -209,10 +212,14 @@ def test_a_call_of_another_tenant_does_not_exist(
         key = ApiKey.issue(stranger, "theirs")[1]
     other = APIClient(headers={"Authorization": f"Bearer {key}"})
     assert other.get(f"{URL}{call_id}/").status_code == 404
-    assert other.post(URL, {**body, "provider": "", "crm_record_id": "", "contact_id": str(contact.pk)}).status_code == 400
+    assert (
+        other.post(URL, {**body, "provider": "", "crm_record_id": "", "contact_id": str(contact.pk)}).status_code == 400
+    )
 
 
-def test_too_many_requests_are_slowed_down(client: APIClient, contact: Contact, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_requests_are_slowed_down(
+    client: APIClient, contact: Contact, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from integrations.authentication import PerKeyThrottle
 
     monkeypatch.setattr(PerKeyThrottle, "get_rate", lambda self: "2/min")

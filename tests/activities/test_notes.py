@@ -26,7 +26,9 @@ def test_empty_sections_are_left_out() -> None:
     assert call_notes(duration_seconds=5) == "--- Call Metrics ---\nDuration: 0:05"
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59, "0:59"), (342, "5:42"), (3723, "1:02:03"), (-4, "0:00")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (59, "0:59"), (342, "5:42"), (3723, "1:02:03"), (-4, "0:00")]
+)
 def test_durations_read_like_a_clock(seconds: int, text: str) -> None:
     assert clock(seconds) == text
 

@@ -26,7 +26,9 @@ def test_an_answer_comes_back_and_is_counted(connection: CrmConnection, fake_crm
     assert (window.quota, window.remaining) == (100, 99)
 
 
-def test_a_401_renews_the_token_and_repeats_the_request_once(connection: CrmConnection, fake_crm: SandboxServer) -> None:
+def test_a_401_renews_the_token_and_repeats_the_request_once(
+    connection: CrmConnection, fake_crm: SandboxServer
+) -> None:
     token = fake_crm.service.store.get("tokens", "current") or {}
     fake_crm.service.store.put("tokens", "current", {**token, "access": "somebody-logged-us-out"})
     assert api(connection).request("GET", "/me").status_code == 200

@@ -3,8 +3,8 @@ import logging
 import pytest
 
 from integrations.errors import FixData
-from integrations.redaction import RedactingFilter, redact
 from integrations.records import Credential
+from integrations.redaction import RedactingFilter, redact
 
 SECRETS = [
     "Authorization: Bearer abc.def-ghi_jkl",
@@ -21,7 +21,19 @@ SECRETS = [
     "415-555-1234 is taken",
     "+4930123456",
 ]
-PARTS = ["abc.def", "ZmthX2", "AQ.secret", "5Aep", "hunter2", "1234abcd", "0123456789abcdef", "longsecret", "MIIEv", "555-1234", "30123456"]
+PARTS = [
+    "abc.def",
+    "ZmthX2",
+    "AQ.secret",
+    "5Aep",
+    "hunter2",
+    "1234abcd",
+    "0123456789abcdef",
+    "longsecret",
+    "MIIEv",
+    "555-1234",
+    "30123456",
+]
 
 
 @pytest.mark.parametrize("text", SECRETS)

@@ -10,7 +10,7 @@ from integrations.models import ApiKey, CrmConnection, Tenant
 
 def raw(column: str) -> str:
     with database.cursor() as cursor:
-        cursor.execute(f"SELECT {column} FROM crm_credentials")  # noqa: S608 - a test's own words
+        cursor.execute(f"SELECT {column} FROM crm_credentials")
         return str(cursor.fetchone()[0])
 
 

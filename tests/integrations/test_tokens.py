@@ -45,7 +45,9 @@ def test_a_token_about_to_expire_is_renewed_and_the_rotated_refresh_token_kept(
     assert row.token_expires_at > timezone.now() + timedelta(minutes=50)
 
 
-def test_a_refused_token_is_renewed_whatever_its_expiry_says(connection: CrmConnection, fake_crm: SandboxServer) -> None:
+def test_a_refused_token_is_renewed_whatever_its_expiry_says(
+    connection: CrmConnection, fake_crm: SandboxServer
+) -> None:
     set_expiry(connection, 600)
     assert fresh_credential(connection.pk, Provider, refused="access-0").access_token == "access-1"
 

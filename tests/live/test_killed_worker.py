@@ -25,7 +25,9 @@ def test_a_worker_killed_in_the_middle_of_200_calls_still_logs_each_exactly_once
         # Every write takes a moment, so that the kill strikes between writes, in the middle of some, or before their answers.
         system.set_faults([{"kind": "slow", "match": "POST|PATCH", "seconds": 0.1}])
         posted = {
-            tenant.slug: story.post_calls(clients[tenant.slug], contacts[tenant.slug], CALLS // 3 + (position < CALLS % 3))
+            tenant.slug: story.post_calls(
+                clients[tenant.slug], contacts[tenant.slug], CALLS // 3 + (position < CALLS % 3)
+            )
             for position, tenant in enumerate(system.tenants)
         }
         system.processes.start_worker("first")

@@ -107,7 +107,10 @@ def test_connecting_again_changes_nothing(case: Case) -> None:
 
 
 def test_a_wrong_credential_is_refused_in_words_and_stores_nothing(case: Case) -> None:
-    wrong = {key: ("wrong-" + str(value) if key in {"api_key", "access_token", "username"} else value) for key, value in case.credential.items()}
+    wrong = {
+        key: ("wrong-" + str(value) if key in {"api_key", "access_token", "username"} else value)
+        for key, value in case.credential.items()
+    }
     stored = CrmConnection.objects.get().access_token
     with pytest.raises((errors.Reconnect, errors.FixConfig)) as refusal:
         connect(case.tenant, case.slug, wrong)
@@ -173,7 +176,9 @@ def test_a_call_is_logged_on_its_record_with_the_mapped_outcome(case: Case) -> N
     assert written[0].id
     assert written[0].url.startswith("http")
     held = case.held(call.key)
-    assert [(one.record_id, one.outcome) for one in held] == [(call.record_id, case.server.service.outcomes["Voicemail"])]
+    assert [(one.record_id, one.outcome) for one in held] == [
+        (call.record_id, case.server.service.outcomes["Voicemail"])
+    ]
 
 
 def test_the_same_call_again_after_a_crash_is_not_logged_twice(case: Case) -> None:
@@ -213,7 +218,9 @@ def test_a_batch_answers_for_every_call_and_one_bad_one_stops_nobody(case: Case)
 
 
 def test_over_long_and_hostile_text_is_logged_all_the_same(case: Case) -> None:
-    call = case.call(notes="<script>alert('x')</script>' OR 1=1 --\n" + "x" * 100_000, disposition="D" * 400, subject="S" * 900)
+    call = case.call(
+        notes="<script>alert('x')</script>' OR 1=1 --\n" + "x" * 100_000, disposition="D" * 400, subject="S" * 900
+    )
     written = case.provider.log_calls([call])
     assert written[0].error is None
     assert len(case.held(call.key)) == 1
@@ -222,8 +229,13 @@ def test_over_long_and_hostile_text_is_logged_all_the_same(case: Case) -> None:
 def test_a_revoked_credential_stops_the_connection_with_the_vendors_reason(case: Case) -> None:
     case.row.access_token = "revoked"
     case.row.refresh_token = "revoked"
-    case.row.secrets = {name: "revoked" if name == "api_key" else value for name, value in (case.row.secrets or {}).items()}
-    case.row.secrets = {**case.row.secrets, **({"username": "nobody@else.example"} if "username" in case.row.secrets else {})}
+    case.row.secrets = {
+        name: "revoked" if name == "api_key" else value for name, value in (case.row.secrets or {}).items()
+    }
+    case.row.secrets = {
+        **case.row.secrets,
+        **({"username": "nobody@else.example"} if "username" in case.row.secrets else {}),
+    }
     case.row.save()
     with pytest.raises(errors.Reconnect):
         case.provider.identify()

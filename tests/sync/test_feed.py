@@ -102,7 +102,13 @@ def test_the_feed_can_be_narrowed(client: Client, tenant: Tenant, connection: Cr
     assert [one["id"] for one in one_pass(client, do_not_call="true")[0]] == [str(blocked.pk)]
     found = one_pass(client, provider="hubspot")[0]
     assert found[0]["links"] == [
-        {"provider": "hubspot", "object_type": "contacts", "crm_record_id": "7", "url": "https://crm.example/7", "status": "synced"}
+        {
+            "provider": "hubspot",
+            "object_type": "contacts",
+            "crm_record_id": "7",
+            "url": "https://crm.example/7",
+            "status": "synced",
+        }
     ]
 
 

@@ -41,7 +41,8 @@ def state() -> list[Any]:
     skipped = {"started_at", "finished_at", "moved_at", "complete_at", "updated_at"}
     return [
         sorted(
-            (str({key: value for key, value in row.items() if key not in skipped}) for row in model.objects.values()), key=str
+            (str({key: value for key, value in row.items() if key not in skipped}) for row in model.objects.values()),
+            key=str,
         )
         for model in (Contact, SyncRecord, FieldChange, Conflict)
     ]
@@ -94,7 +95,9 @@ def test_a_change_in_the_crm_arrives_and_its_story_is_kept(crm: CrmConnection, f
     assert (change.old, change.new, change.source, change.actor) == ("Old Ltd", "New Ltd", "crm", "Fake CRM")
 
 
-def test_a_value_changed_here_survives_when_the_crm_did_not_touch_it(crm: CrmConnection, fake_crm: SandboxServer) -> None:
+def test_a_value_changed_here_survives_when_the_crm_did_not_touch_it(
+    crm: CrmConnection, fake_crm: SandboxServer
+) -> None:
     put(fake_crm, 1, company="Old Ltd")
     run(crm)
     Contact.objects.update(company="Ours Ltd")
@@ -105,7 +108,9 @@ def test_a_value_changed_here_survives_when_the_crm_did_not_touch_it(crm: CrmCon
     assert SyncRecord.objects.get().sync_status == "pending"
 
 
-@pytest.mark.parametrize(("strategy", "kept", "lost"), [("crm_wins", "Theirs", "Ours"), ("dialer_wins", "Ours", "Theirs")])
+@pytest.mark.parametrize(
+    ("strategy", "kept", "lost"), [("crm_wins", "Theirs", "Ours"), ("dialer_wins", "Ours", "Theirs")]
+)
 def test_a_conflict_is_decided_by_the_tenants_policy_and_the_loser_kept(
     crm: CrmConnection, fake_crm: SandboxServer, strategy: str, kept: str, lost: str
 ) -> None:
@@ -150,7 +155,9 @@ def test_a_known_person_from_elsewhere_is_linked_by_e_mail_and_not_doubled(
     assert Contact.objects.get().title == "Buyer"
 
 
-def test_two_records_of_one_crm_with_the_same_e_mail_stay_two_people(crm: CrmConnection, fake_crm: SandboxServer) -> None:
+def test_two_records_of_one_crm_with_the_same_e_mail_stay_two_people(
+    crm: CrmConnection, fake_crm: SandboxServer
+) -> None:
     put(fake_crm, 1, email="same@example.com")
     put(fake_crm, 2, email="same@example.com")
     run(crm)

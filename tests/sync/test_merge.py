@@ -10,7 +10,9 @@ from sync.merge import Decision, merge, same
 EARLY, LATE = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
 
 
-def decide(base: dict[str, Any], ours: Any, theirs: Any, rule: str = "crm_wins", name: str = "title", **at: Any) -> Decision:
+def decide(
+    base: dict[str, Any], ours: Any, theirs: Any, rule: str = "crm_wins", name: str = "title", **at: Any
+) -> Decision:
     times = {"ours_at": EARLY, "theirs_at": EARLY, **at}
     return merge(base, {name: ours}, {name: theirs}, strategy=lambda _: rule, **times)[0]
 

@@ -28,7 +28,14 @@ def expire_leases() -> None:
 
 
 def test_work_is_taken_by_lane_and_then_by_age(scoped: CrmConnection) -> None:
-    queue.enqueue([job(scoped, "old", Lane.BACKFILL), job(scoped, "call"), job(scoped, "stop", Lane.DO_NOT_CALL), job(scoped, "call 2")])
+    queue.enqueue(
+        [
+            job(scoped, "old", Lane.BACKFILL),
+            job(scoped, "call"),
+            job(scoped, "stop", Lane.DO_NOT_CALL),
+            job(scoped, "call 2"),
+        ]
+    )
     claimed = queue.claim(scoped.pk, "test", 3)
     assert [one.key for one in claimed.jobs] == ["stop", "call", "call 2"]
 

@@ -11,8 +11,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from config.demo import story
-from config.processes import Processes, StartError, free_port, free_ports, sandbox_env
 from config.demo.story import Audit, Client, DemoTenant
+from config.processes import Processes, StartError, free_port, free_ports, sandbox_env
 from integrations.registry import PROVIDERS
 
 CALLS = 200

@@ -76,7 +76,7 @@ class Provider(CrmProvider):
     # --- before there is a connection -------------------------------------------------------------------------------
 
     @classmethod
-    def base_url(cls, credential: Credential) -> str:  # noqa: ARG003 - one address for every account
+    def base_url(cls, credential: Credential) -> str:
         return str(settings.FOLLOWUPBOSS_API_URL).rstrip("/")
 
     @classmethod

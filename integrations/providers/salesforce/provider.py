@@ -107,7 +107,7 @@ class Provider(CrmProvider):
         return failures.classify(response)
 
     @classmethod
-    def rate_hints(cls, response: requests.Response, buckets: Sequence[str]) -> list[RateHint]:  # noqa: ARG003 - it tells of a bucket of its own
+    def rate_hints(cls, response: requests.Response, buckets: Sequence[str]) -> list[RateHint]:
         found = _USAGE.search(response.headers.get(_LIMIT_HEADER, ""))
         if found is None:
             return []

@@ -6,7 +6,7 @@ from typing import Any
 from integrations.sandbox.http import Answer
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer more than an error
+class Refused(Exception):
     def __init__(self, code: str, message: str, fields: Sequence[str] = (), status: int = 400) -> None:
         super().__init__(message)
         self.code = code
