@@ -28,7 +28,7 @@ class CallSerializer(serializers.Serializer[Any]):
     )
     contact_id = serializers.UUIDField(required=False, allow_null=True)
     crm_record_id = serializers.CharField(max_length=100, required=False, allow_blank=True, default="")
-    provider = serializers.ChoiceField(choices=list(PROVIDERS), required=False, allow_blank=True, default="")
+    provider = serializers.ChoiceField(choices=[], required=False, allow_blank=True, default="")
     phone = serializers.CharField(max_length=40, required=False, allow_blank=True, default="")
     direction = serializers.ChoiceField(choices=["outbound", "inbound"], default="outbound")
     duration_seconds = serializers.IntegerField(min_value=0, max_value=7 * 24 * 3600)
@@ -45,6 +45,11 @@ class CallSerializer(serializers.Serializer[Any]):
     recording_url = serializers.URLField(max_length=2000, required=False, allow_blank=True, default="")
     agent_email = serializers.EmailField(required=False, allow_blank=True, default="")
     metadata = CleanJson(required=False, default=dict, help_text="ai_score, sentiment, talk_ratio and the like.")
+
+    def get_fields(self) -> dict[str, Any]:
+        fields: dict[str, Any] = super().get_fields()
+        fields["provider"].choices = list(PROVIDERS)
+        return fields
 
     def validate_started_at(self, value: Any) -> Any:
         if value > timezone.now() + CLOCK_TOLERANCE:

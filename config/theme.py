@@ -47,7 +47,7 @@ def _is_dead_list(request: HttpRequest) -> bool:
     return _view_name(request) == JOBS and request.GET.get("state__exact") == "dead"
 
 
-def _dead_address(request: HttpRequest) -> str:
+def _dead_address(_request: HttpRequest) -> str:
     return reverse(JOBS) + "?state__exact=dead"
 
 
@@ -128,13 +128,13 @@ UNFOLD: dict[str, Any] = {
     "SITE_SUBHEADER": _("Dialer and CRM in step"),
     "SITE_SYMBOL": "sync_alt",
     "SITE_FAVICONS": [
-        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("dialbridge/favicon.svg")}
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("dialbridge/favicon.svg")}
     ],
     "SITE_URL": None,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
     "BORDER_RADIUS": "8px",
-    "STYLES": [lambda request: static("dialbridge/admin.css")],
+    "STYLES": [lambda _request: static("dialbridge/admin.css")],
     "DASHBOARD_CALLBACK": "config.dashboard.fill",
     "SIDEBAR": {"show_search": True, "show_all_applications": False, "navigation": NAVIGATION},
     # A calm blue-green, and greys with a touch of it. The 600s carry white text, the 500s stand on the dark ground.

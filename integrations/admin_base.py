@@ -7,7 +7,7 @@ pages fit: who works for one tenant neither sees nor chooses a tenant, support s
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 from django.contrib import messages
@@ -16,11 +16,10 @@ from django.contrib.admin.utils import flatten_fieldsets, unquote
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db import models
-from django.db.models import F, Model, Q, QuerySet
+from django.db.models import F, Field, Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.utils.translation import gettext as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import action
 from unfold.enums import ActionVariant
@@ -32,12 +31,14 @@ from integrations.tenancy import InScope
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
+    from django.contrib.admin.views.main import ChangeList
 
     ThemedAdmin: TypeAlias = ModelAdmin[Any]
     AnyPaginator: TypeAlias = Paginator[Any]
 else:
     AnyPaginator = Paginator
     from unfold.admin import ModelAdmin as ThemedAdmin
+    from unfold.views import ChangeList
 
 SECRET_COLUMNS = ("access_token", "refresh_token", "secrets")
 LONGEST_LIST = 10_000
@@ -82,6 +83,15 @@ class CappedPaginator(AnyPaginator):
     def count(self) -> int:
         rows: Any = self.object_list
         return int(rows.order_by()[:LONGEST_LIST].count()) if isinstance(rows, QuerySet) else super().count
+
+
+class ShortList(ChangeList):
+    """Without a filter the rows found are all there are: no need to count again, nor to offer to show all."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if not self.has_active_filters and not self.query:
+            self.full_result_count = self.result_count
 
 
 class AdminPage(ThemedAdmin):
@@ -131,8 +141,11 @@ class AdminPage(ThemedAdmin):
         self.found(request, object_id)
         return super().history_view(request, object_id, extra_context)
 
-    def get_search_fields(self, request: HttpRequest) -> Sequence[str]:
-        return self.search_fields or self.exact_search
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return ShortList
+
+    def get_search_fields(self, request: HttpRequest) -> list[str]:
+        return list(self.search_fields or self.exact_search)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -163,7 +176,7 @@ class AdminPage(ThemedAdmin):
             "original": row,
             "back": page_url(row) if row is not None else page_url(self.model, "changelist"),
         }
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/confirm_action.html", context)
 
     def answer(self, request: HttpRequest, row: Model, text: str, level: int = messages.SUCCESS) -> HttpResponse:
@@ -189,19 +202,19 @@ class TenantScopedAdmin(AdminPage):
     """For rows of one tenant. Subclasses name their `fields` or `fieldsets` without the tenant."""
 
     form = TenantForm
-    autocomplete_fields: Sequence[str] = ("tenant",)
+    autocomplete_fields: ClassVar[Any] = ("tenant",)
 
-    def get_list_display(self, request: HttpRequest) -> Sequence[Any]:
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
         first, *others = super().get_list_display(request)
         return [first, "tenant", *others] if sees_several() else [first, *others]
 
-    def get_list_filter(self, request: HttpRequest) -> Sequence[Any]:
-        own = super().get_list_filter(request)
+    def get_list_filter(self, request: HttpRequest) -> list[Any]:
+        own = list(super().get_list_filter(request))
         return [("tenant", AutocompleteSelectFilter), *own] if sees_several() else own
 
-    def get_list_select_related(self, request: HttpRequest) -> Sequence[str]:
+    def get_list_select_related(self, request: HttpRequest) -> list[str]:
         own = super().get_list_select_related(request)
-        chosen = own if isinstance(own, list | tuple) else ()
+        chosen = [] if isinstance(own, bool) else list(own)
         return ["tenant", *chosen] if sees_several() else chosen
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -211,8 +224,8 @@ class TenantScopedAdmin(AdminPage):
         name, options = own[0]
         return [(name, {**options, "fields": ["tenant", *options["fields"]]}), *own[1:]]
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
-        own = super().get_readonly_fields(request, obj)
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        own = list(super().get_readonly_fields(request, obj))
         return [*own, "tenant"] if obj else own
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
@@ -265,7 +278,7 @@ def any_of(model: type[Model], fields: Sequence[str], term: str) -> Q:
     found = Q(pk__in=[])
     for name in fields:
         try:
-            value = model._meta.get_field(name).to_python(term)
+            value = cast("Field[Any, Any]", model._meta.get_field(name)).to_python(term)
         except ValidationError:
             continue
         found |= Q(**{name: value})

@@ -22,8 +22,17 @@ else:
     from unfold.widgets import UnfoldAdminTextInputWidget as TextInput
 
 __all__ = [
-    "DatalistInput", "JsonText", "ModelForm", "PasswordInput", "SecretText", "Select", "TenantForm", "TextInput", "Textarea", "json_object",
-]  # fmt: skip
+    "DatalistInput",
+    "JsonText",
+    "ModelForm",
+    "PasswordInput",
+    "SecretText",
+    "Select",
+    "TenantForm",
+    "TextInput",
+    "Textarea",
+    "json_object",
+]
 
 
 class TenantForm(ModelForm):

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import formats, timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext
 
 from integrations.redaction import redact
 
@@ -55,6 +55,16 @@ def badge_column(
     return admin.display(column, description=description, ordering=ordering or field)  # type: ignore[call-overload, no-any-return]
 
 
+def yes_column(field: str, description: object) -> Callable[[Any], str]:
+    """For a quality that a row may have: a red cross for its absence would look like a fault."""
+
+    def column(row: Any) -> str:
+        return gettext("yes") if getattr(row, field) else NOTHING
+
+    column.__name__ = f"{field}_word"
+    return admin.display(column, description=description, ordering=field)  # type: ignore[call-overload, no-any-return]
+
+
 def ago(moment: datetime | None, nothing: str = NOTHING) -> SafeString | str:
     """How long ago, with the exact time for whoever points at it and for programs."""
     if moment is None:
@@ -85,7 +95,7 @@ def code(value: Any) -> SafeString | str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2, default=str)
     text = redact(text)
     if len(text) > LONGEST_CODE:
-        text = text[:LONGEST_CODE] + "\n" + _("… cut here")
+        text = text[:LONGEST_CODE] + "\n" + gettext("… cut here")
     return format_html('<pre class="db-code" tabindex="0">{}</pre>', text)
 
 

@@ -50,7 +50,9 @@ def try_out(
 def prepare(row: CrmConnection) -> None:
     """Sets the account up for us and tells the apps above. Safe to repeat."""
     provider, _api = open_crm(row, PERSON)
-    row.metadata = {**row.metadata, **provider.prepare()}
+    learned = dict(provider.prepare())
+    warnings = [*row.metadata.get("warnings", []), *learned.pop("warnings", [])]
+    row.metadata = {**row.metadata, **learned, "warnings": list(dict.fromkeys(warnings))}
     row.save(update_fields=["metadata", "updated_at"])
     provider, _api = open_crm(row, PERSON)
     connected.send(sender=CrmConnection, connection=row, provider=provider)

@@ -1,7 +1,6 @@
 """Admin pages of the sync: runs, links, jobs, stored events, cursors, conflicts and changes. All of it is history: read-only."""
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin, messages
@@ -25,7 +24,6 @@ from integrations.admin_base import (
 from integrations.admin_html import (
     NOTHING,
     ago_column,
-    badge,
     badge_column,
     code,
     code_column,

@@ -25,7 +25,7 @@ OFFERED = {
     "sync_now": lambda row: row.is_usable,
     "pause": lambda row: row.is_usable,
     "resume": lambda row: row.status == CrmConnection.Status.PAUSED,
-    "reconnect": lambda row: True,
+    "reconnect": lambda _row: True,
 }
 """Which buttons make sense for a connection."""
 

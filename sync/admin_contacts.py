@@ -191,9 +191,9 @@ def records_panel(contact: Contact) -> Panel:
 def history_panel(contact: Contact) -> Panel:
     changes = FieldChange.objects.filter(contact=contact).order_by("-pk")[:LONGEST_HISTORY]
     rows = [
-        [ago(one.at), one.field, plain(one.old), plain(one.new), plain(one.lost), one.source, one.actor or NOTHING, one.rule or NOTHING]
+        [ago(one.at), one.field, plain(one.old), plain(one.new), plain(one.lost), one.source, one.actor, one.rule]
         for one in changes
-    ]  # fmt: skip
+    ]
     headers = [_("When"), _("Field"), _("Before"), _("After"), _("Lost"), _("Set by"), _("Who"), _("Rule")]
     more = (page_url(FieldChange, "changelist", q=contact.pk), _("All changes"))
     return Panel(_("History"), headers, rows, _("No value has changed yet."), more)

@@ -274,7 +274,8 @@ def call_job(of: CrmConnection, about: Call, **fields: Any) -> SyncJob:
 
 def worker_beat(ago: timedelta = timedelta(seconds=2), name: str = "host-1:100") -> WorkerBeat:
     return WorkerBeat.objects.update_or_create(
-        id=name, defaults={"beaten_at": now() - ago, "host": name.split(":", maxsplit=1)[0], "pid": int(name.split(":")[1])}
+        id=name,
+        defaults={"beaten_at": now() - ago, "host": name.split(":", maxsplit=1)[0], "pid": int(name.split(":")[1])},
     )[0]
 
 

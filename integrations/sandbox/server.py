@@ -164,6 +164,10 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The `Date` header follows the sandbox's clock, as its records do."""
+        return super().date_time_string(self.server.service.clock.timestamp() if timestamp is None else timestamp)
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
         """Requests are counted, not printed."""
 

@@ -30,10 +30,10 @@ class Command(JsonCommand):
             "provider": row.provider,
             "account": account.name or account.external_id,
             "webhook_url": webhook_url(row),
-            "warnings": [*account.warnings, *row.metadata.get("warnings", [])],
+            "warnings": row.metadata["warnings"],
         }
         lines = [f"Connected {tenant.slug} to {row.get_provider_display()}: {facts['account']}."]
-        lines += [f"Note: {warning}" for warning in dict.fromkeys(facts["warnings"])]
+        lines += [f"Note: {warning}" for warning in row.metadata["warnings"]]
         self.report(options, facts, "\n".join([*lines, f"Webhook address: {facts['webhook_url']}"]))
 
     def _credential(self) -> dict[str, Any]:
