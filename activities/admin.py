@@ -53,7 +53,7 @@ STATE_WORDS = {
 @admin.register(Call)
 class CallAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     list_display = (
-        "what", "contact", "phone", "direction", "talk_time", "in_crms", "review_badge",
+        "what", "contact", "phone", "talk_time", "in_crms", "review_badge",
         ago_column("started_at", gettext_lazy("started")),
     )  # fmt: skip
     list_filter = ("review", "direction", "crm_provider")
@@ -64,21 +64,15 @@ class CallAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     actions = ("log_again_selected",)
     actions_detail = ("log_again",)
     fieldsets = (
-        (
-            None,
-            {"fields": ("external_id", "contact", "in_crms", "review_badge", "phone", "crm_provider", "crm_record_id")},
-        ),
+        (None, {"fields": (("contact", "in_crms"), ("phone", "review_badge"), ("crm_provider", "crm_record_id"))}),
         (
             gettext_lazy("Call"),
             {
                 "fields": (
-                    "direction",
-                    "disposition",
-                    "talk_time",
-                    "started_at",
-                    "agent_email",
-                    "recording",
-                    "created_at",
+                    ("disposition", "direction"),
+                    ("started_at", "talk_time"),
+                    ("agent_email", "recording"),
+                    ("external_id", "created_at"),
                 )
             },
         ),
@@ -149,7 +143,7 @@ class CallAdmin(ReadOnlyAdmin, TenantScopedAdmin):
         rows = [
             [
                 provider_label(state["provider"]),
-                _state_badge(state),
+                badge(STATE_WORDS[state["status"]], STATE_LEVELS[state["status"]]),
                 outward(state["url"], state["crm_record_id"]) if state["crm_record_id"] else NOTHING,
                 state["attempts"],
                 state["error"] or NOTHING,

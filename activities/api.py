@@ -16,9 +16,7 @@ from activities import targets
 from activities.models import Call
 from activities.serializers import CallPosted, CallSerializer, CallState
 from activities.states import sync_states
-from integrations.models import CrmConnection
 from integrations.views import AlreadyUsed, TenantView
-from sync.models import Contact
 
 EXAMPLE = OpenApiExample(
     "A connected call",
@@ -80,30 +78,15 @@ class CallsView(TenantView):
         return earlier, False
 
     def _create(self, data: dict[str, Any], fingerprint: str) -> Call:
-        contact_id = data.pop("contact_id", None)
-        call = Call(
-            tenant=self.tenant,
-            fingerprint=fingerprint,
-            crm_provider=data.pop("provider"),
-            **data,
-        )
-        if contact_id:
-            call.contact = Contact.objects.filter(pk=contact_id).first()
-            if call.contact is None:
-                raise ValidationError({"contact_id": "There is no such contact."})
-        else:
-            self._check_connected(call.crm_provider)
-            call.contact, call.review = targets.find_contact(self.tenant, call)
-        found = targets.targets_of(call)
-        if not found and not call.review:
-            call.review = Call.Review.NOT_LINKED
+        fields = {name: value for name, value in data.items() if name not in {"contact_id", "provider"}}
+        call = Call(tenant=self.tenant, fingerprint=fingerprint, crm_provider=data["provider"], **fields)
+        try:
+            found = targets.locate(call, data.get("contact_id"))
+        except targets.TargetError as error:
+            raise ValidationError({error.field: str(error)}) from error
         call.save(force_insert=True)
         targets.enqueue(call, found)
         return call
-
-    def _check_connected(self, provider: str) -> None:
-        if provider and not CrmConnection.objects.filter(provider=provider).exists():
-            raise ValidationError({"provider": "This CRM is not connected. Connect it in the admin first."})
 
 
 class CallView(TenantView):

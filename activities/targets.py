@@ -1,5 +1,6 @@
-"""Where a call belongs: on the record that was dialled, in each CRM that knows it, and on nobody else."""
+"""Where a call belongs: on the record that was dialled, in each CRM that knows the person, and on nobody else."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -7,12 +8,20 @@ from uuid import UUID
 from django.db.models import Q
 
 from activities.models import Call
-from integrations.models import CrmConnection, Tenant
+from integrations.models import CrmConnection
 from sync import queue
 from sync.models import Contact, Lane, SyncJob, SyncRecord
 
 KIND = "log_call"
 CONTACTS = Contact._meta.db_table
+
+
+class TargetError(LookupError):
+    """The call names something that isn't there. `field` is the one at fault, the message says what to do."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,55 +32,70 @@ class Target:
     object_type: str
     record_id: str
 
-    def payload(self) -> dict[str, str]:
-        return {"object_type": self.object_type, "record_id": self.record_id}
 
+def locate(call: Call, contact_id: UUID | None) -> list[Target]:
+    """Finds whom the call was with, notes it on the call, and gives the records to log it on.
 
-def find_contact(tenant: Tenant, call: Call) -> tuple[Contact | None, str]:
-    """The contact the call was with, or the reason why a person has to look."""
+    A record that was dialled comes first and is logged on even if we have not read it yet; the same person's records in the
+    tenant's other CRMs follow. A number that fits nobody, or several, makes the call wait for a person.
+    """
+    if contact_id is not None and not Contact.objects.filter(pk=contact_id).exists():
+        raise TargetError("contact_id", "There is no such contact.")
     if call.crm_record_id:
-        link = SyncRecord.objects.filter(
-            tenant=tenant, crm_provider=call.crm_provider, crm_record_id=call.crm_record_id, local_table=CONTACTS
-        ).first()
-        return (Contact.objects.filter(pk=link.local_record_id).first() if link else None), Call.Review.NONE
+        return _by_record(call, contact_id)
+    return _by_number(call) if contact_id is None else _of_person(call, contact_id)
+
+
+def _by_record(call: Call, contact_id: UUID | None) -> list[Target]:
+    link: Any = (
+        SyncRecord.objects.filter(
+            tenant_id=call.tenant_id,
+            crm_provider=call.crm_provider,
+            crm_record_id=call.crm_record_id,
+            local_table=CONTACTS,
+        )
+        .exclude(connection=None)
+        .first()
+    )
+    if link is None:
+        connection = CrmConnection.objects.filter(provider=call.crm_provider).only("pk").first()
+        if connection is None:
+            raise TargetError("provider", "This CRM is not connected. Connect it in the admin first.")
+        dialled = Target(connection.pk, "", call.crm_record_id)
+    else:
+        dialled = Target(link.connection_id, link.crm_object_type, link.crm_record_id)
+        if contact_id not in {None, link.local_record_id}:
+            raise TargetError("contact_id", "The dialled record belongs to another contact. Send one of the two.")
+        contact_id = link.local_record_id
+    others = _of_person(call, contact_id) if contact_id else []
+    call.review = Call.Review.NONE
+    return [dialled, *(one for one in others if one.connection_id != dialled.connection_id)]
+
+
+def _by_number(call: Call) -> list[Target]:
     same_number = Q(phone=call.phone) | Q(mobile_phone=call.phone)
-    found = list(Contact.objects.filter(same_number, tenant=tenant, deleted_at=None)[:2])
+    found = list(Contact.objects.filter(same_number, deleted_at=None).values_list("pk", flat=True)[:2])
     if len(found) == 1:
-        return found[0], Call.Review.NONE
-    return None, Call.Review.AMBIGUOUS_NUMBER if found else Call.Review.UNKNOWN_NUMBER
+        return _of_person(call, found[0])
+    call.review = Call.Review.AMBIGUOUS_NUMBER if found else Call.Review.UNKNOWN_NUMBER
+    return []
 
 
-def targets_of(call: Call) -> list[Target]:
-    """The dialled record itself, and the same contact's records in the tenant's other CRMs."""
+def _of_person(call: Call, contact_id: UUID) -> list[Target]:
+    """One record in each CRM that knows the contact: the one that was linked first."""
+    call.contact_id = contact_id
+    links: Any = SyncRecord.objects.filter(
+        tenant_id=call.tenant_id, local_record_id=contact_id, local_table=CONTACTS
+    ).exclude(connection=None)
     found: dict[UUID, Target] = {}
-    if call.crm_record_id:
-        dialled = _dialled(call)
-        if dialled:
-            found[dialled.connection_id] = dialled
-    if call.contact_id:
-        links: Any = SyncRecord.objects.filter(
-            tenant_id=call.tenant_id, local_record_id=call.contact_id, local_table=CONTACTS
-        ).exclude(connection=None)
-        for link in links.order_by("created_at"):
-            target = Target(link.connection_id, link.crm_object_type, link.crm_record_id)
-            found.setdefault(link.connection_id, target)
+    for link in links.order_by("created_at"):
+        found.setdefault(link.connection_id, Target(link.connection_id, link.crm_object_type, link.crm_record_id))
+    if not found:
+        call.review = Call.Review.NOT_LINKED
     return list(found.values())
 
 
-def _dialled(call: Call) -> Target | None:
-    connection = CrmConnection.objects.filter(tenant_id=call.tenant_id, provider=call.crm_provider).first()
-    if connection is None:
-        return None
-    link = SyncRecord.objects.filter(
-        tenant_id=call.tenant_id,
-        crm_provider=call.crm_provider,
-        crm_record_id=call.crm_record_id,
-        local_table=CONTACTS,
-    ).first()
-    return Target(connection.pk, link.crm_object_type if link else "", call.crm_record_id)
-
-
-def enqueue(call: Call, targets: list[Target]) -> None:
+def enqueue(call: Call, targets: Iterable[Target]) -> None:
     """One job per CRM, in the transaction that stores the call."""
     queue.enqueue(
         SyncJob(
@@ -80,7 +104,7 @@ def enqueue(call: Call, targets: list[Target]) -> None:
             kind=KIND,
             key=str(call.pk),
             local_record_id=call.pk,
-            payload=target.payload(),
+            payload={"object_type": target.object_type, "record_id": target.record_id},
             lane=Lane.CALLS,
         )
         for target in targets

@@ -51,7 +51,7 @@ class LogCalls:
         for activity in activities:
             job, result = jobs[activity.key], written.get(activity.key)
             outcomes.append(_outcome(job, result, pause))
-            if result is not None and result.error is None:
+            if result is not None and result.id:  # also beside an error: the activity exists, something about it is wrong
                 links.append(_link(provider, connection, job, activity, result))
         return Result(outcomes, links)
 
@@ -91,7 +91,7 @@ def _link(
         local_record_id=job.local_record_id,
         local_table=CALLS,
         sync_direction="outbound",
-        sync_status=SyncRecord.Status.SYNCED,
+        sync_status=SyncRecord.Status.ERROR if result.error else SyncRecord.Status.SYNCED,
         last_synced_at=now,
         metadata={"on": activity.record_id, "attempts": job.attempts},
         url=result.url,

@@ -40,7 +40,7 @@ class MembershipInline(TabularInline):
 
 
 @admin.register(User)
-class UserPage(UserAdmin, AdminPage):
+class UserPage(UserAdmin, AdminPage):  # type: ignore[type-arg]
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -61,9 +61,9 @@ class UserPage(UserAdmin, AdminPage):
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         return self.inlines if obj else ()
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
-        own = ("last_login", "date_joined")
-        return own if request.user.is_superuser else (*own, "is_superuser", "user_permissions")
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        own = ["last_login", "date_joined"]
+        return own if request.user.is_superuser else [*own, "is_superuser", "user_permissions"]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return _may_touch(request, obj) and super().has_change_permission(request, obj)
@@ -102,8 +102,8 @@ class TaskPage(ReadOnlyAdmin, AdminPage):
     arguments = staticmethod(code_column("args", _("arguments")))
     outcome = staticmethod(code_column("result", _("result")))
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
-        return self.fields
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        return list(self.fields)
 
 
 @admin.register(Success)

@@ -77,8 +77,8 @@ class TenantAdmin(AdminPage):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
-        return () if is_support(request.user) else ("slug", "is_active")
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        return [] if is_support(request.user) else ["slug", "is_active"]
 
     def panels(self, request: HttpRequest, row: Any) -> Sequence[Panel]:
         connections = CrmConnection.objects.filter(tenant=row).defer("access_token", "refresh_token", "secrets")
@@ -128,7 +128,7 @@ class ApiKeyAdmin(TenantScopedAdmin):
         own = super().get_fieldsets(request, obj)
         return [*own, (None, {"fields": seen})] if obj else own
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         own = super().get_readonly_fields(request, obj)
         return [*own, "begins_with", "state", "created_at", "last_used_at", "revoked_at"] if obj else own
 

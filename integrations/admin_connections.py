@@ -4,7 +4,7 @@ An app above registers it, with what it adds.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -45,7 +45,7 @@ class ConnectionPage(ReadOnlyAdmin, TenantScopedAdmin):
     )
     search_help_text = gettext_lazy("Account's name or id, or beginning of the tenant's name")
     ordering = ("tenant__name", "provider", "pk")
-    fieldsets: Any = (
+    fieldsets: ClassVar[Any] = (
         (gettext_lazy("State"), {"fields": STATE_FIELDS}),
         (
             gettext_lazy("Account"),
@@ -70,7 +70,7 @@ class ConnectionPage(ReadOnlyAdmin, TenantScopedAdmin):
         ),
         (gettext_lazy("Set-up"), {"fields": ("webhook_address", "chosen_settings", ("created_at", "updated_at"))}),
     )
-    actions_detail: Sequence[Any] = ("test", "reconnect")
+    actions_detail: ClassVar[Any] = ("test", "reconnect")
     chosen_settings = staticmethod(code_column("settings", gettext_lazy("settings")))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -193,7 +193,7 @@ class ConnectionPage(ReadOnlyAdmin, TenantScopedAdmin):
         return self._connect_page(request, title, form=form, kind=label, kind_text=text)
 
     def _connect_page(self, request: HttpRequest, title: str, **context: Any) -> HttpResponse:
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         common = {**self.admin_site.each_context(request), "title": title, "opts": self.opts, "add": True}
         return TemplateResponse(request, "admin/connect.html", {**common, **context})
 

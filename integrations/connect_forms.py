@@ -21,6 +21,8 @@ class Key:
     label: Any
     kind: str = "secret"
     help: Any = ""
+    optional_help: bool = False
+    """The help speaks of leaving it out, so it is shown only where that is possible."""
 
 
 KEYS: dict[str, Key] = {
@@ -31,7 +33,10 @@ KEYS: dict[str, Key] = {
         gettext_lazy("Private key"), "lines", gettext_lazy("In PEM form, from -----BEGIN to the end of the last line.")
     ),
     "client_id": Key(
-        gettext_lazy("Client id"), "text", gettext_lazy("Of your own app; empty: the app of this installation.")
+        gettext_lazy("Client id"),
+        "text",
+        gettext_lazy("Of your own app; empty: the app of this installation."),
+        optional_help=True,
     ),
     "client_secret": Key(gettext_lazy("Client secret")),
     "username": Key(gettext_lazy("User name"), "text", gettext_lazy("The integration user's, in the CRM.")),
@@ -110,7 +115,8 @@ class ConnectForm(forms.Form):
         return data
 
     def owner(self) -> Tenant:
-        found: Tenant = self.cleaned_data.get("tenant") or Tenant.objects.get(pk=only_tenant_id())
+        # Somebody with one tenant sees no other, so there is exactly one to get.
+        found: Tenant = self.cleaned_data.get("tenant") or Tenant.objects.get()
         return found
 
     def credential(self) -> dict[str, Any]:
@@ -128,4 +134,5 @@ def _field(key: str, *, required: bool) -> forms.CharField:
         widget = SecretText(attrs={**attrs, "rows": 6})
     elif known.kind == "secret":
         widget = PasswordInput(attrs={**attrs, "autocomplete": "new-password"})
-    return forms.CharField(label=known.label, help_text=known.help, required=required, widget=widget, max_length=20_000)
+    help_text = "" if required and known.optional_help else known.help
+    return forms.CharField(label=known.label, help_text=help_text, required=required, widget=widget, max_length=20_000)

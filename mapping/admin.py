@@ -16,13 +16,18 @@ from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 from integrations.admin_base import Panel, Question, ReadOnlyAdmin, TenantScopedAdmin, page_action
-from integrations.admin_html import NOTHING, ago_column, badge, code_column, plain
+from integrations.admin_html import NOTHING, ago_column, badge, code_column, plain, yes_column
 from mapping.admin_forms import ConflictPolicyForm, FieldMappingForm
 from mapping.compiled import MappingError
 from mapping.fields import DIALER_FIELDS
 from mapping.models import ConflictPolicy, CrmField, FieldMapping, MappingVersion
 from mapping.publishing import ENTITY, publish, restore
 
+WORDS = (
+    yes_column("writable", gettext_lazy("writable")),
+    yes_column("custom", gettext_lazy("custom")),
+    yes_column("required", gettext_lazy("required")),
+)
 DIRECTIONS = dict(FieldMapping.Direction.choices)
 
 
@@ -30,7 +35,8 @@ DIRECTIONS = dict(FieldMapping.Direction.choices)
 class FieldMappingAdmin(TenantScopedAdmin):
     form = FieldMappingForm
     list_display = (
-        "dialer_label", "crm_provider", "sync_direction", "crm_field", "transform_rule", "is_required", "is_active", "strategy"
+        "dialer_label", "crm_provider", "sync_direction", "crm_field", "transform_rule",
+        yes_column("is_required", gettext_lazy("required")), "is_active", "strategy",
     )  # fmt: skip
     list_filter = ("crm_provider", "sync_direction", "is_active", "is_required")
     ordering = ("tenant__name", "crm_provider", "dialer_field", "pk")
@@ -47,7 +53,7 @@ class FieldMappingAdmin(TenantScopedAdmin):
         known = DIALER_FIELDS[ENTITY].get(row.dialer_field)
         return f"{known.label} ({row.dialer_field})" if known else row.dialer_field
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         own = super().get_readonly_fields(request, obj)
         return [*own, "crm_provider"] if obj else own
 
@@ -107,7 +113,8 @@ class MappingVersionAdmin(ReadOnlyAdmin, TenantScopedAdmin):
         newer = MappingVersion.objects.filter(
             tenant=OuterRef("tenant"), crm_provider=OuterRef("crm_provider"), number__gt=OuterRef("number")
         )
-        return super().get_queryset(request).annotate(is_old=Exists(newer))
+        rows: QuerySet[Any] = super().get_queryset(request).annotate(is_old=Exists(newer))
+        return rows
 
     @admin.display(description=gettext_lazy("state"))
     def in_force(self, row: Any) -> str:
@@ -176,7 +183,7 @@ def _cells(row: dict[str, Any]) -> list[object]:
 
 @admin.register(CrmField)
 class CrmFieldAdmin(ReadOnlyAdmin, TenantScopedAdmin):
-    list_display = ("label", "path", "object_type", "connection", "kind", "writable", "custom", "required", "presence")
+    list_display = ("label", "path", "object_type", "connection", "kind", *WORDS, "presence")
     list_filter = (
         ("connection", AutocompleteSelectFilter),
         "connection__provider",
@@ -194,9 +201,6 @@ class CrmFieldAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     )  # fmt: skip
     ordering = ("object_type", "label", "pk")
     choices = staticmethod(code_column("options", gettext_lazy("choices")))
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
-        return [*super().get_readonly_fields(request, obj), "choices"]
 
     @admin.display(description=gettext_lazy("in the CRM"), ordering="missing_since")
     def presence(self, row: CrmField) -> str:

@@ -1,7 +1,7 @@
 """Admin pages of the sync: runs, links, jobs, stored events, cursors, conflicts and changes. All of it is history: read-only."""
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -81,7 +81,7 @@ class SyncRunAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     list_filter = ("status", "kind", BY_CONNECTION)
     list_select_related = ("connection",)
     ordering = ("-started_at", "-pk")
-    fields = (
+    fields: ClassVar[Any] = (
         "connection", "kind", "object_type", RUN_STATUS, "bar", "created", "updated", "unchanged", "skipped", "conflicts",
         "errored", "api_calls", "mapping_version", "error", "started_at", "finished_at",
     )  # fmt: skip
@@ -113,7 +113,7 @@ class SyncRecordAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     ordering = ("tenant_id", "crm_provider", "crm_object_type", "crm_record_id", "pk")
     agreed = staticmethod(code_column("base", gettext_lazy("agreed values")))
     notes = staticmethod(code_column("metadata", gettext_lazy("kept with it")))
-    fields = (
+    fields: ClassVar[Any] = (
         "connection", "crm_provider", "crm_object_type", "in_crm", "our_record", "sync_direction", RECORD_STATUS,
         "error_message", "retry_count", "last_synced_at", "last_crm_modified_at", "last_local_modified_at", "agreed", "notes",
         "created_at", "updated_at",
@@ -186,7 +186,7 @@ class SyncJobAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     actions_detail = ("try_again",)
     what_for = staticmethod(code_column("payload", gettext_lazy("with")))
     technical = staticmethod(code_column("error_detail", gettext_lazy("technical detail")))
-    fields = (
+    fields: ClassVar[Any] = (
         "connection", "kind", "about", JOB_STATE, "lane", "attempts", "cause", "error", "technical", "what_for", "run",
         "not_before", "first_attempt_at", "lease_until", "created_at", "finished_at",
     )  # fmt: skip
@@ -261,7 +261,7 @@ class InboxEventAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     exact_search = ("id", "dedupe_key")
     search_help_text = gettext_lazy("Number, or the sender's whole key")
     ordering = ("-pk",)
-    fields = (
+    fields: ClassVar[Any] = (
         "connection", "source", "object_type", "dedupe_key", EVENT_STATE, "signature_ok", "records", "content", "safe_headers",
         "error", "occurred_at", "received_at", "worked_at",
     )  # fmt: skip
@@ -329,7 +329,7 @@ class ConflictAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     exact_search = ("contact_id",)
     search_help_text = gettext_lazy("The contact's whole id")
     ordering = ("-pk",)
-    fields = (
+    fields: ClassVar[Any] = (
         "field", "contact", "record", CONFLICT_STATUS, "was", "dialer", "ours_at", "crm", "theirs_at", "strategy", "winner",
         "created_at", "decided_at",
     )  # fmt: skip
@@ -369,7 +369,7 @@ class FieldChangeAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     exact_search = ("contact_id",)
     search_help_text = gettext_lazy("The contact's whole id")
     ordering = ("-pk",)
-    fields = (
+    fields: ClassVar[Any] = (
         "contact",
         "field",
         "before",

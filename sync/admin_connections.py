@@ -1,7 +1,7 @@
 """The page of a connection with what the sync knows of it, and the buttons that start, pause and resume it."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
@@ -20,7 +20,7 @@ from sync.pulling import enqueue_all
 
 RUN_STATUS = badge_column("status", gettext_lazy("status"), {"running": "info", "done": "good", "failed": "bad"})
 LAST_RUNS = 10
-OFFERED = {
+OFFERED: dict[str, Callable[[CrmConnection], bool]] = {
     "test": lambda row: row.status != CrmConnection.Status.DISCONNECTED,
     "sync_now": lambda row: row.is_usable,
     "pause": lambda row: row.is_usable,
@@ -31,11 +31,11 @@ OFFERED = {
 
 
 class ConnectionAdmin(ConnectionPage):
-    fieldsets = (
+    fieldsets: ClassVar[Any] = (
         (gettext_lazy("State"), {"fields": ("verdict", *STATE_FIELDS)}),
         *ConnectionPage.fieldsets[1:],
     )
-    actions_detail = ("sync_now", "test", "pause", "resume", "reconnect")
+    actions_detail: ClassVar[Any] = ("sync_now", "test", "pause", "resume", "reconnect")
 
     @admin.display(description=gettext_lazy("how it is doing"))
     def verdict(self, row: CrmConnection) -> str:

@@ -2,7 +2,7 @@
 
 import uuid
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from django.contrib.auth.models import Group, User
 from django.db.models import Model
@@ -52,8 +52,7 @@ def now() -> datetime:
 
 
 def tenant(slug: str, **fields: Any) -> Tenant:
-    with tenancy.everyone():
-        return Tenant.objects.create(slug=slug, **{"name": slug.capitalize(), **fields})
+    return _make(Tenant, slug=slug, **{"name": slug.capitalize(), **fields})
 
 
 def user(name: str, *roles: str, tenants: tuple[Tenant, ...] = (), **fields: Any) -> User:
@@ -98,8 +97,7 @@ def connection(owner: Tenant, provider: str = "hubspot", **fields: Any) -> CrmCo
         "settings": {"rate_limits": {"default": [90, 10]}},
         "status_since": now(),
     }
-    with tenancy.everyone():
-        return CrmConnection.objects.create(tenant=owner, provider=provider, **{**defaults, **fields})
+    return _make(CrmConnection, tenant=owner, provider=provider, **{**defaults, **fields})
 
 
 def breaker(of: CrmConnection, **fields: Any) -> CircuitBreaker:
@@ -123,32 +121,27 @@ def usage(of: CrmConnection, hour: datetime | None = None, **fields: Any) -> Api
 
 def mapping(owner: Tenant, field: str = "first_name", to: str = "firstname", **fields: Any) -> FieldMapping:
     defaults = {"crm_provider": "hubspot", "sync_direction": "bidirectional", "crm_object": "contacts"}
-    with tenancy.everyone():
-        return FieldMapping.objects.create(tenant=owner, dialer_field=field, crm_field=to, **{**defaults, **fields})
+    return _make(FieldMapping, tenant=owner, dialer_field=field, crm_field=to, **{**defaults, **fields})
 
 
 def mapping_version(owner: Tenant, number: int = 1, **fields: Any) -> MappingVersion:
     row = {"dialer_field": "company", "crm_object": "contacts", "crm_field": "company", "direction": "bidirectional"}
     defaults = {"crm_provider": "hubspot", "rows": [row], "note": f"note of {owner.slug}"}
-    with tenancy.everyone():
-        return MappingVersion.objects.create(tenant=owner, number=number, **{**defaults, **fields})
+    return _make(MappingVersion, tenant=owner, number=number, **{**defaults, **fields})
 
 
 def crm_field(of: CrmConnection, path: str = "firstname", **fields: Any) -> CrmField:
     defaults = {"object_type": "contacts", "label": f"{path} of {of.account_id}", "kind": "string", "seen_at": now()}
-    with tenancy.everyone():
-        return CrmField.objects.create(tenant_id=of.tenant_id, connection=of, path=path, **{**defaults, **fields})
+    return _make(CrmField, tenant_id=of.tenant_id, connection=of, path=path, **{**defaults, **fields})
 
 
 def policy(owner: Tenant) -> ConflictPolicy:
-    with tenancy.everyone():
-        return ConflictPolicy.objects.create(tenant=owner, overrides={"lead_status": "last_write_wins"})
+    return _make(ConflictPolicy, tenant=owner, overrides={"lead_status": "last_write_wins"})
 
 
 def disposition(owner: Tenant, name: str = "Connected", **fields: Any) -> DispositionMap:
     defaults = {"crm_provider": "hubspot", "values": {"hs_call_disposition": f"of-{owner.slug}"}}
-    with tenancy.everyone():
-        return DispositionMap.objects.create(tenant=owner, disposition=name, **{**defaults, **fields})
+    return _make(DispositionMap, tenant=owner, disposition=name, **{**defaults, **fields})
 
 
 # --- people and work ------------------------------------------------------------------------------------------------
@@ -161,8 +154,7 @@ def contact(owner: Tenant, **fields: Any) -> Contact:
         "phone": "+14155550100",
         "company": owner.slug,
     }
-    with tenancy.everyone():
-        return Contact.objects.create(tenant=owner, **{"email": f"grace@{owner.slug}.example", **defaults, **fields})
+    return _make(Contact, tenant=owner, **{"email": f"grace@{owner.slug}.example", **defaults, **fields})
 
 
 def link(of: CrmConnection, to: Model, **fields: Any) -> SyncRecord:
@@ -176,14 +168,14 @@ def link(of: CrmConnection, to: Model, **fields: Any) -> SyncRecord:
         "url": "https://app.example.com/record/501",
         "base": {"first_name": "Grace"},
     }
-    with tenancy.everyone():
-        return SyncRecord.objects.create(
-            tenant_id=of.tenant_id,
-            connection=of,
-            crm_provider=of.provider,
-            local_record_id=to.pk,
-            **{**defaults, **fields},
-        )
+    return _make(
+        SyncRecord,
+        tenant_id=of.tenant_id,
+        connection=of,
+        crm_provider=of.provider,
+        local_record_id=to.pk,
+        **{**defaults, **fields},
+    )
 
 
 def run(of: CrmConnection, **fields: Any) -> SyncRun:
@@ -195,14 +187,12 @@ def run(of: CrmConnection, **fields: Any) -> SyncRun:
         "created": 60,
         "unchanged": 20,
     }
-    with tenancy.everyone():
-        return SyncRun.objects.create(tenant_id=of.tenant_id, connection=of, **{**defaults, **fields})
+    return _make(SyncRun, tenant_id=of.tenant_id, connection=of, **{**defaults, **fields})
 
 
 def job(of: CrmConnection, **fields: Any) -> SyncJob:
     defaults = {"kind": "pull", "key": f"contacts-of-{of.tenant.slug}", "lane": Lane.BACKFILL, "state": "ready"}
-    with tenancy.everyone():
-        return SyncJob.objects.create(tenant_id=of.tenant_id, connection=of, **{**defaults, **fields})
+    return _make(SyncJob, tenant_id=of.tenant_id, connection=of, **{**defaults, **fields})
 
 
 def dead_job(of: CrmConnection, **fields: Any) -> SyncJob:
@@ -225,26 +215,22 @@ def event(of: CrmConnection, **fields: Any) -> InboxEvent:
         "body": body,
         "headers": {"Authorization": f"Bearer {ACCESS_TOKEN}", "Content-Type": "application/json"},
     }
-    with tenancy.everyone():
-        return InboxEvent.objects.create(tenant_id=of.tenant_id, connection=of, **{**defaults, **fields})
+    return _make(InboxEvent, tenant_id=of.tenant_id, connection=of, **{**defaults, **fields})
 
 
 def cursor(of: CrmConnection, feed: str = "poll:contacts", **fields: Any) -> FeedCursor:
     defaults = {"value": {"after": f"{of.tenant.slug}-1"}, "complete_at": now()}
-    with tenancy.everyone():
-        return FeedCursor.objects.create(tenant_id=of.tenant_id, connection=of, feed=feed, **{**defaults, **fields})
+    return _make(FeedCursor, tenant_id=of.tenant_id, connection=of, feed=feed, **{**defaults, **fields})
 
 
 def conflict(of: SyncRecord, about: Contact, **fields: Any) -> Conflict:
     defaults = {"field": "company", "base": "old", "ours": f"ours-{of.crm_record_id}", "theirs": "theirs"}
-    with tenancy.everyone():
-        return Conflict.objects.create(tenant_id=of.tenant_id, record=of, contact=about, **{**defaults, **fields})
+    return _make(Conflict, tenant_id=of.tenant_id, record=of, contact=about, **{**defaults, **fields})
 
 
 def change(of: Contact, **fields: Any) -> FieldChange:
     defaults = {"field": "company", "old": None, "new": of.company, "source": "crm", "rule": "crm_wins"}
-    with tenancy.everyone():
-        return FieldChange.objects.create(tenant_id=of.tenant_id, contact=of, **{**defaults, **fields})
+    return _make(FieldChange, tenant_id=of.tenant_id, contact=of, **{**defaults, **fields})
 
 
 def call(owner: Tenant, about: Contact | None = None, **fields: Any) -> Call:
@@ -261,8 +247,7 @@ def call(owner: Tenant, about: Contact | None = None, **fields: Any) -> Call:
         "recording_url": "https://recordings.example.com/1.mp3",
         "metadata": {"ai_score": 87},
     }
-    with tenancy.everyone():
-        return Call.objects.create(tenant=owner, contact=about, **{**defaults, **fields})
+    return _make(Call, tenant=owner, contact=about, **{**defaults, **fields})
 
 
 def call_job(of: CrmConnection, about: Call, **fields: Any) -> SyncJob:
@@ -296,6 +281,15 @@ def finished_task(model: type[Success] | type[Failure]) -> Any:
 def queued_task() -> OrmQ:
     task = {"id": uuid.uuid4().hex, "name": "waiting", "func": "sync.tasks.work", "args": ("one",), "kwargs": {}}
     return OrmQ.objects.create(key="dialbridge", payload=SignedPackage.dumps(task), lock=now())
+
+
+M = TypeVar("M", bound=Model)
+
+
+def _make(model: type[M], **fields: Any) -> M:
+    with tenancy.everyone():
+        made: M = model._default_manager.create(**fields)
+    return made
 
 
 World = dict[type[Model], Any]

@@ -141,6 +141,28 @@ def test_a_record_that_was_not_read_yet_is_logged_on_all_the_same(
         assert SyncJob.objects.get().payload == {"object_type": "", "record_id": "999"}
 
 
+def test_a_record_and_a_contact_that_contradict_each_other_are_refused(
+    client: APIClient, contact: Contact, connection: CrmConnection, body: Any
+) -> None:
+    with tenancy.everyone():
+        other = Contact.objects.create(tenant=connection.tenant)
+    assert client.post(URL, {**body, "contact_id": str(contact.pk)}).status_code == 201
+    answer = client.post(URL, {**body, "external_id": "d-2", "contact_id": str(other.pk)})
+    assert answer.status_code == 400
+    assert "another contact" in answer.json()["detail"]
+
+
+def test_a_call_reaches_the_persons_records_in_the_other_crms_too(
+    client: APIClient, contact: Contact, connection: CrmConnection, body: Any
+) -> None:
+    with tenancy.everyone():
+        second = CrmConnection.objects.create(tenant=connection.tenant, provider="hubspot", access_token="x")
+        link(second, contact, "hs-7")
+    call_id = client.post(URL, body).json()["id"]
+    syncs = client.get(f"{URL}{call_id}/").json()["syncs"]
+    assert [(sync["provider"], sync["status"]) for sync in syncs] == [("fakecrm", "pending"), ("hubspot", "pending")]
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [

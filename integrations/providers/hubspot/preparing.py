@@ -42,7 +42,10 @@ def prepare(api: Api, remembered: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def account(api: Api) -> dict[str, Any]:
-    return body_of(api.request("GET", path("account")))
+    details = body_of(api.request("GET", path("account")))
+    if not details.get("portalId"):
+        raise errors.Retry("HubSpot did not say which account this is. We will try again.", cause="unreadable_answer")
+    return details
 
 
 def is_unique(api: Api) -> bool | None:

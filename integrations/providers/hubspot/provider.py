@@ -10,7 +10,7 @@ import requests
 from django.conf import settings
 
 from integrations import errors
-from integrations.providers.base import CrmProvider, TokenCall
+from integrations.providers.base import Api, CrmProvider, TokenCall
 from integrations.providers.hubspot import answers, preparing
 from integrations.providers.hubspot.calls import CallLog
 from integrations.providers.hubspot.defaults import DISPOSITIONS, MAPPINGS
@@ -37,8 +37,8 @@ UI_DOMAIN = "app.hubspot.com"
 DEAD_TOKENS = frozenset({"BAD_REFRESH_TOKEN", "BAD_AUTH_CODE", "invalid_grant"})
 """Only a person can mend these."""
 PROBES = (
-    ("/crm/v3/objects/contacts", "Contacts cannot be read"),
-    ("/crm/v3/owners", "Owners cannot be read, so no owner is synced and calls have none"),
+    (path("objects", type="contacts"), "Contacts cannot be read"),
+    (path("owners"), "Owners cannot be read, so no owner is synced and calls have none"),
 )
 """What a connection needs beyond knowing its account, and what goes without it."""
 
@@ -58,7 +58,7 @@ class Provider(CrmProvider):
     call_batch_size = 100
     unknown_outcome_pause = 10.0
 
-    def __init__(self, connection: Connection, api: Any) -> None:
+    def __init__(self, connection: Connection, api: Api) -> None:
         super().__init__(connection, api)
         self._owners = Owners(api)
         self._schema = Schema(api)
@@ -66,7 +66,7 @@ class Provider(CrmProvider):
     # --- credentials ------------------------------------------------------------------------------------------------
 
     @classmethod
-    def base_url(cls, credential: Credential) -> str:  # noqa: ARG003 - the same host for every account
+    def base_url(cls, credential: Credential) -> str:
         return str(settings.HUBSPOT_API_URL).rstrip("/")
 
     @classmethod
@@ -103,7 +103,7 @@ class Provider(CrmProvider):
         return answers.classify(response)
 
     @classmethod
-    def buckets(cls, method: str, path: str) -> tuple[str, ...]:  # noqa: ARG003 - the method does not matter
+    def buckets(cls, method: str, path: str) -> tuple[str, ...]:
         return ("search",) if path.partition("?")[0].endswith("/search") else ("default",)
 
     @classmethod

@@ -360,3 +360,10 @@ def test_links_that_are_refused_as_a_whole_are_asked_for_one_by_one(provider: Pr
     assert (first.id, first.error) == ("0", None)
     assert second.id == "1", "the call is there, only its contact is not"
     assert isinstance(second.error, errors.Gone)
+
+
+@responses.activate
+def test_an_answer_that_names_no_account_is_not_taken_for_one(provider: Provider) -> None:
+    responses.get(HOST + path("account"), json={"hello": "world"})
+    with pytest.raises(errors.Retry, match="which account"):
+        provider.identify()

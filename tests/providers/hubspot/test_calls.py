@@ -67,7 +67,7 @@ def dialer(world: World, request: pytest.FixtureRequest) -> Provider:
     if request.param == "without it":
         world.fault("no_unique_calls")
     provider = world.prepared()
-    provider.api.calls.clear()  # type: ignore[attr-defined]
+    sent(provider).clear()
     return provider
 
 

@@ -1,0 +1,75 @@
+"""Finds every page of the admin by itself: from the registry and from the URL patterns."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Model
+from django.test import Client
+from django.urls import URLPattern, URLResolver, reverse
+
+from tests.factories import World
+
+ROW = {"object_id", "id"}
+"""Parameters that name a row of the model whose page it is."""
+ANY_ROW = {"content_type_id", "object_id"}
+"""Parameters that name a row of any model."""
+NO_ROW: tuple[set[str], ...] = (set(), {"app_label"}, {"url"})
+_PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
+
+
+def registered() -> list[type[Model]]:
+    return sorted(admin.site._registry, key=lambda model: model._meta.label)
+
+
+def sample(world: World, model: type[Model]) -> Any:
+    if model not in world:
+        pytest.fail(f"{model._meta.label} is new in the admin: add a row of it to `world` in tests/factories.py.")
+    return world[model]
+
+
+def page(model: type[Model], name: str, *args: object) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{name}", args=args)
+
+
+def row_urls(world: World) -> Iterator[str]:
+    """The address of every page that shows or changes one row, for the world's row of that model."""
+    for prefix, pattern in _patterns(admin.site.get_urls(), ""):
+        text, parameters = prefix + str(pattern.pattern), set(_PARAMETER.findall(str(pattern.pattern)))
+        if parameters == ANY_ROW:
+            yield from (_filled(text, sample(world, model)) for model in registered())
+        elif len(parameters) == 1 and parameters <= ROW:
+            yield _filled(text, sample(world, _model(pattern, prefix)))
+        elif parameters not in NO_ROW:
+            pytest.fail(f"The admin's address {text} takes {parameters}: say in {__name__} which row that names.")
+
+
+def _filled(text: str, row: Model) -> str:
+    kind = ContentType.objects.get_for_model(row, for_concrete_model=False)
+    values = {"content_type_id": kind.pk, "object_id": row.pk, "id": row.pk}
+    return "/admin/" + _PARAMETER.sub(lambda found: str(values[found[1]]), text)
+
+
+def _patterns(urls: Any, prefix: str) -> Iterator[tuple[str, URLPattern]]:
+    for one in urls:
+        if isinstance(one, URLResolver):
+            yield from _patterns(one.url_patterns, prefix + str(one.pattern))
+        else:
+            yield prefix, one
+
+
+def _model(pattern: URLPattern, prefix: str) -> type[Model]:
+    """Whose page it is: the admin's own views know their page, others stand below the model's address."""
+    owner = getattr(pattern.callback, "model_admin", None)
+    if owner is not None:
+        return owner.model  # type: ignore[no-any-return]
+    return next(one for one in registered() if prefix == f"{one._meta.app_label}/{one._meta.model_name}/")
+
+
+def html(client: Client, url: str) -> str:
+    response = client.get(url)
+    assert response.status_code == 200, f"{url} answered {response.status_code}"
+    return response.content.decode()
