@@ -29,14 +29,27 @@ class Processes:
         self.env = {**os.environ, **env}
         self.logs = logs
         logs.mkdir(parents=True, exist_ok=True)
+        self._pids = logs / "pids.json"
         self._children: dict[str, subprocess.Popen[str]] = {}
 
     def __enter__(self) -> "Processes":
+        self._end_leftovers()
         return self
 
     def __exit__(self, *_: object) -> None:
         for name in reversed(list(self._children)):
             self.stop(name)
+        self._pids.unlink(missing_ok=True)
+
+    def _end_leftovers(self) -> None:
+        """Ends what an earlier start left running because it was killed itself."""
+        noted: dict[str, int] = json.loads(self._pids.read_text()) if self._pids.exists() else {}
+        for pid in noted.values():
+            if str(ROOT) in _command_line(pid):
+                _signal(pid, signal.SIGKILL)
+
+    def _note_pids(self) -> None:
+        self._pids.write_text(json.dumps({name: child.pid for name, child in self._children.items()}))
 
     def start(self, name: str, command: Sequence[str], *, pipe: bool = False) -> subprocess.Popen[str]:
         with self.log_of(name).open("a") as log:
@@ -51,6 +64,7 @@ class Processes:
                 text=True,
             )
         self._children[name] = child
+        self._note_pids()
         return child
 
     def run(self, *arguments: str, stdin: str = "") -> str:
@@ -125,6 +139,14 @@ class Processes:
                 return
             time.sleep(0.1)
         raise StartError(f"The {name} process does not answer at {url}. {self.last_words(name)}")
+
+
+def _command_line(pid: int) -> str:
+    """Empty where it can't be told."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
 
 
 def _answers(url: str) -> bool:

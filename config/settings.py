@@ -7,7 +7,7 @@ from pathlib import Path
 import environ
 
 from config import embedded_postgres, env
-from config.theme import UNFOLD
+from config.theme import UNFOLD  # noqa: F401 - the theme reads it here
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / ".data")))
@@ -164,8 +164,6 @@ FOLLOWUPBOSS_SYSTEM = env.text("FOLLOWUPBOSS_SYSTEM")
 FOLLOWUPBOSS_SYSTEM_KEY = env.text("FOLLOWUPBOSS_SYSTEM_KEY")
 CRM_ALLOWED_HOSTS = env.items("CRM_ALLOWED_HOSTS")
 
-__all__ = ["UNFOLD"]  # read by the theme
-
 # --- REST -----------------------------------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {
@@ -216,7 +214,8 @@ STORAGES = {
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }
-WHITENOISE_USE_FINDERS = DEBUG
+WHITENOISE_USE_FINDERS = True  # pages look right even before collectstatic has run
+WHITENOISE_MANIFEST_STRICT = False
 
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")

@@ -34,6 +34,7 @@ class Case:
     tenant: Tenant
     credential: dict[str, Any]
     row: CrmConnection
+    known: tuple[str, str] | None = None
 
     @property
     def provider(self) -> CrmProvider:
@@ -41,6 +42,10 @@ class Case:
 
     def record(self) -> tuple[str, str]:
         """Object type and id of somebody with a phone."""
+        self.known = self.known or self._somebody()
+        return self.known
+
+    def _somebody(self) -> tuple[str, str]:
         kind = self.provider.person_types[0]
         paths = compiled(self.row, kind).engine.crm_fields
         page = next(iter(self.provider.changes(kind, None, paths)))

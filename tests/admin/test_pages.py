@@ -1,0 +1,176 @@
+"""Every page of every model opens, for each role as far as the role goes, without secrets and in few queries."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.db.models import Model
+from django.test import Client, RequestFactory
+from django_q.models import Success
+from pytest_django import DjangoAssertNumQueries
+
+from activities.models import Call
+from integrations import tenancy
+from integrations.models import CrmConnection, Tenant
+from mapping.models import ConflictPolicy
+from sync.models import Contact
+from tests import factories
+from tests.admin import pages
+from tests.admin.conftest import SignIn
+from tests.factories import World
+
+MODELS = pages.registered()
+IDS = [model._meta.label for model in MODELS]
+ROWS = 30
+MOST_QUERIES = 15
+
+
+@pytest.fixture(params=["superuser", "support", "tenant admin"])
+def person(request: pytest.FixtureRequest, ours: World) -> User:
+    made: User = {
+        "superuser": factories.superuser,
+        "support": factories.support,
+        "tenant admin": lambda: ours[User],
+    }[request.param]()
+    return User.objects.get(pk=made.pk)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=IDS)
+def test_every_page_opens_as_far_as_the_role_goes(
+    model: type[Model], person: User, ours: World, sign_in: SignIn
+) -> None:
+    client, owner, row = sign_in(person), admin.site._registry[model], pages.sample(ours, model)
+    request: Any = RequestFactory().get("/")
+    request.user = person
+    may = person.has_perm(f"{model._meta.app_label}.view_{model._meta.model_name}")
+    with tenancy.everyone():
+        may_add, may_delete = owner.has_add_permission(request), owner.has_delete_permission(request, row)
+    assert client.get(pages.page(model, "changelist")).status_code == (200 if may else 403)
+    assert client.get(pages.page(model, "change", row.pk)).status_code == (200 if may else 404)
+    assert client.get(pages.page(model, "history", row.pk)).status_code == (200 if may else 404)
+    assert client.get(pages.page(model, "add")).status_code == (200 if may_add else 403)
+    expected = 404 if not may else 200 if may_delete else 403
+    assert client.get(pages.page(model, "delete", row.pk)).status_code == expected
+
+
+@pytest.mark.parametrize("model", MODELS, ids=IDS)
+def test_no_page_shows_a_secret(model: type[Model], root_client: Client, ours: World) -> None:
+    row = pages.sample(ours, model)
+    for name, arguments in (("changelist", []), ("change", [row.pk]), ("history", [row.pk]), ("delete", [row.pk])):
+        shown = root_client.get(pages.page(model, name, *arguments)).content.decode()
+        for secret in (*factories.SECRETS, getattr(row, "key_hash", "no hash here")):
+            assert secret not in shown, f"{name} of {model._meta.label} shows a secret"
+
+
+def test_no_page_of_a_connection_or_event_shows_an_encrypted_secret(root_client: Client, ours: World) -> None:
+    from django.db import connection as database
+
+    with database.cursor() as cursor:
+        cursor.execute("SELECT access_token, refresh_token, secrets FROM crm_credentials")
+        stored = [value for row in cursor.fetchall() for value in row]
+    shown = pages.html(root_client, pages.page(CrmConnection, "change", ours[CrmConnection].pk))
+    assert all(value not in shown for value in stored)
+    assert "stored, ends in …9a1b" in shown
+
+
+@pytest.mark.parametrize("model", MODELS, ids=IDS)
+def test_a_list_takes_few_queries_however_long_it_is(
+    model: type[Model],
+    support_client: Client,
+    root_client: Client,
+    ours: World,
+    django_assert_max_num_queries: DjangoAssertNumQueries,
+) -> None:
+    _fill(ours)
+    client = support_client if support_client.get(pages.page(model, "changelist")).status_code == 200 else root_client
+    with django_assert_max_num_queries(MOST_QUERIES):
+        shown = pages.html(client, pages.page(model, "changelist"))
+    if model not in ONE_EACH:
+        assert shown.count("/change/") >= ROWS
+
+
+ONE_EACH = {ConflictPolicy, *(model for model in MODELS if model._meta.app_label in ("auth", "django_q"))}
+"""Models of which a tenant has one row, and those of others."""
+
+
+def _fill(ours: World) -> None:
+    """So many rows of every kind that a query for each of them would be seen."""
+    for number in range(ROWS):
+        owner = factories.tenant(f"tenant-{number}")
+        linked = factories.connection(owner)
+        person = factories.contact(owner)
+        record, called = factories.link(linked, person), factories.call(owner, person)
+        factories.call_job(linked, called)
+        factories.link(linked, called, crm_object_type="calls", crm_record_id=f"call-{number}")
+        factories.api_key(owner)
+        factories.user(f"person-{number}", tenants=(owner,))
+        for make in (factories.breaker, factories.rate_window, factories.usage, factories.crm_field, factories.run):
+            make(linked)
+        for make in (factories.event, factories.cursor, factories.dead_job):
+            make(linked)
+        for make in (factories.mapping, factories.mapping_version, factories.disposition):
+            make(owner)
+        factories.conflict(record, person)
+        factories.change(person)
+        factories.worker_beat(timedelta(seconds=number), f"host-{number}:1")
+        factories.finished_task(Success)
+
+
+def test_a_list_offers_no_more_than_its_longest_length(root_client: Client, tenant: Tenant, monkeypatch: Any) -> None:
+    monkeypatch.setattr("integrations.admin_base.LONGEST_LIST", 3)
+    for number in range(5):
+        factories.contact(tenant, last_name=f"Number {number}")
+    assert "3 contacts" in " ".join(pages.html(root_client, pages.page(Contact, "changelist")).split())
+
+
+def test_a_call_list_shows_what_became_of_each_call(root_client: Client, ours: World, tenant: Tenant) -> None:
+    waiting = factories.call(tenant, ours[Contact])
+    factories.call_job(ours[CrmConnection], waiting)
+    done = factories.call(tenant, ours[Contact])
+    factories.call_job(ours[CrmConnection], done, state="done")
+    factories.link(ours[CrmConnection], done, crm_object_type="calls", crm_record_id="c-9", url="https://app.example.com/c-9")
+    shown = pages.html(root_client, pages.page(Call, "changelist"))
+    for words in ("HubSpot: waiting", "HubSpot: logged", "HubSpot: failed", 'href="https://app.example.com/c-9"'):
+        assert words in shown
+
+
+def test_notes_are_shown_as_text_not_as_html(root_client: Client, ours: World) -> None:
+    shown = pages.html(root_client, pages.page(Call, "change", ours[Call].pk))
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
+    assert "<script>alert(1)" not in shown
+
+
+def test_only_web_addresses_become_links(root_client: Client, tenant: Tenant) -> None:
+    call = factories.call(tenant, recording_url="javascript:alert(1)")
+    assert "javascript:alert" not in pages.html(root_client, pages.page(Call, "change", call.pk))
+
+
+def test_an_inbox_event_is_shown_decoded_and_without_its_secrets(root_client: Client, ours: World) -> None:
+    from sync.models import InboxEvent
+
+    shown = pages.html(root_client, pages.page(InboxEvent, "change", ours[InboxEvent].pk))
+    assert "objectId" in shown
+    assert "[secret]" in shown
+    assert "application/json" in shown
+
+
+def test_no_page_has_inline_script_of_ours(root_client: Client, ours: World) -> None:
+    for template in ("index", "panels", "table", "confirm_action", "connect"):
+        from pathlib import Path
+
+        text = Path(f"templates/admin/{template}.html").read_text(encoding="utf-8")
+        assert "<script" not in text
+        assert "onclick" not in text
+        assert "style=" not in text
+
+
+def test_pages_open_although_the_encryption_key_was_lost(root_client: Client, ours: World) -> None:
+    from django.db import connection as database
+
+    with database.cursor() as cursor:
+        cursor.execute("UPDATE crm_credentials SET access_token = 'gAAAAnot-ours', refresh_token = 'gAAAAnot-ours', secrets = 'x'")
+    connection = ours[CrmConnection]
+    pages.html(root_client, pages.page(CrmConnection, "changelist"))
+    pages.html(root_client, "/admin/sync/syncrun/")
