@@ -1,6 +1,6 @@
 """Pages of models that are not ours, in the same look and under the same rules: people, roles, and the task queue's tables.
 
-Nobody can give away more than they have: only a superuser makes superusers, changes them, or hands out single permissions.
+Nobody can give away more than they have, nor change somebody who has more; only a superuser makes superusers.
 """
 
 from collections.abc import Sequence
@@ -8,7 +8,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from django_q.admin import FailAdmin, QueueAdmin, ScheduleAdmin, TaskAdmin
@@ -65,19 +66,34 @@ class UserPage(UserAdmin, AdminPage):  # type: ignore[type-arg]
         own = ["last_login", "date_joined"]
         return own if request.user.is_superuser else [*own, "is_superuser", "user_permissions"]
 
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "groups" and not request.user.is_superuser:
+            mine = request.user.get_all_permissions()
+            given = [group.pk for group in Group.objects.all() if _names(group.permissions) <= mine]
+            kwargs["queryset"] = Group.objects.filter(pk__in=given)
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return _may_touch(request, obj) and super().has_change_permission(request, obj)
+        return _may_touch(request.user, obj) and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return _may_touch(request, obj) and super().has_delete_permission(request, obj)
+        return _may_touch(request.user, obj) and super().has_delete_permission(request, obj)
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002 - Django's name
         self.found(request, id)
         return super().user_change_password(request, id, form_url)
 
 
-def _may_touch(request: HttpRequest, person: Any) -> bool:
-    return request.user.is_superuser or not getattr(person, "is_superuser", False)
+def _may_touch(person: Any, other: Any) -> bool:
+    """Nobody changes somebody who may do more than they may: with the password would come the power."""
+    if person.is_superuser or other is None:
+        return True
+    held = Permission.objects.filter(Q(user=other) | Q(group__user=other))
+    return not other.is_superuser and _names(held) <= person.get_all_permissions()
+
+
+def _names(permissions: Any) -> set[str]:
+    return {f"{app}.{codename}" for app, codename in permissions.values_list("content_type__app_label", "codename")}
 
 
 @admin.register(Group)

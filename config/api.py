@@ -2,6 +2,8 @@
 
 from typing import Any, Literal
 
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, JsonResponse
 from drf_spectacular.openapi import AutoSchema
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -40,8 +42,29 @@ TITLES = {
 }
 
 
+class TooLarge(exceptions.APIException):
+    status_code = 413
+    default_detail = "The body is larger than 5 MB. Send less at once."
+    default_code = "too_large"
+
+
+def not_found(request: HttpRequest, **_: Any) -> JsonResponse:
+    """Addresses under /api/ that lead nowhere, ids that are no ids among them."""
+    body = {
+        "type": "about:blank",
+        "title": TITLES[404],
+        "status": 404,
+        "detail": f"There is nothing at {request.path}.",
+    }
+    return JsonResponse(body, status=404, content_type="application/problem+json")
+
+
 def problem(error: Exception, context: dict[str, Any]) -> Response | None:
     """Every refusal as `application/problem+json` (RFC 9457), with one entry in `errors` for each field."""
+    if isinstance(error, RequestDataTooBig):
+        error = TooLarge()
+    elif isinstance(error, RecursionError):
+        error = exceptions.ParseError("The JSON is nested too deeply.")
     response = exception_handler(error, context)
     if response is None:
         return None

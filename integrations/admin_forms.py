@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
 
 from django import forms
+from django.core.exceptions import NON_FIELD_ERRORS
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -54,6 +55,13 @@ class TenantForm(ModelForm):
         excluded: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]
         known = {name for name in self.identity if name not in self.errors and self._has(name)}
         return excluded - known
+
+    def _update_errors(self, errors: Any) -> None:
+        """What is wrong with a field that isn't shown concerns the whole form."""
+        found = getattr(errors, "error_dict", {})
+        for name in [name for name in found if name not in self.fields and name != NON_FIELD_ERRORS]:
+            found.setdefault(NON_FIELD_ERRORS, []).extend(found.pop(name))
+        super()._update_errors(errors)  # type: ignore[misc]
 
     def _has(self, name: str) -> bool:
         return name in self.cleaned_data or bool(getattr(self.instance, self.instance._meta.get_field(name).attname))

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import OperationalError
 from django.test import Client
@@ -59,4 +60,12 @@ def test_the_documentation_page_loads_nothing_from_elsewhere(db: None) -> None:
 
 
 def test_unknown_addresses_are_not_found(db: None) -> None:
-    assert Client().get("/api/v1/nothing/").status_code == 404
+    for path in ("/api/v1/nothing/", "/api/v1/calls/no-uuid/", "/api/x"):
+        answer = Client().get(path)
+        assert (answer.status_code, answer["Content-Type"]) == (404, "application/problem+json")
+
+
+def test_logging_in_without_a_destination_leads_to_the_first_page(db: None) -> None:
+    User.objects.create_superuser("boss", password="a-long-password")
+    answer = Client().post("/admin/login/", {"username": "boss", "password": "a-long-password"}, follow=True)
+    assert answer.redirect_chain[-1][0] == "/admin/"

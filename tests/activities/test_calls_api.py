@@ -207,7 +207,10 @@ def test_all_problems_are_told_at_once(client: APIClient, connection: CrmConnect
         (b"\xff\xfe", "application/json", 400),
         (b"[1]", "application/json", 400),
         (b"a=1", "application/x-www-form-urlencoded", 415),
+        (b"[" * 100_000, "application/json", 400),
+        (b'{"notes": "' + b"x" * 6_000_000 + b'"}', "application/json", 413),
     ],
+    ids=["broken", "not UTF-8", "a list", "a form", "nested too deeply", "too large"],
 )
 def test_a_body_that_is_no_json_object_is_explained(
     client: APIClient, connection: CrmConnection, content: bytes, kind: str, status: int

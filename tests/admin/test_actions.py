@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from django_q.models import OrmQ
 
@@ -56,8 +56,6 @@ def test_a_link_only_asks_what_is_to_be_done(model: type[Any], name: str, admin_
 def test_whoever_may_only_look_can_press_no_button(
     model: type[Any], name: str, ours: World, sign_in: SignIn, tenant: Any
 ) -> None:
-    from django.contrib.auth.models import Permission
-
     looker = factories.user("looker", tenants=(tenant,))
     looker.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
     client = sign_in(looker)
@@ -258,6 +256,17 @@ def test_support_can_make_nobody_a_superuser_nor_change_one(support_client: Clie
     assert person.email == "new@example.com"
     assert not person.is_superuser
     assert not person.user_permissions.exists()
+
+
+def test_support_can_neither_give_nor_take_over_more_power_than_it_has(support_client: Client, ours: World) -> None:
+    strong = Group.objects.create(name="Owners")
+    strong.permissions.set(Permission.objects.filter(codename="delete_tenant"))
+    owner = factories.user("owner", "Owners", is_active=False)
+    assert support_client.post(pages.page(User, "change", owner.pk), {"is_active": "on"}).status_code == 403
+    assert support_client.post(f"/admin/auth/user/{owner.pk}/password/", {}).status_code == 403
+    offered = pages.html(support_client, pages.page(User, "change", ours[User].pk))
+    assert ">Tenant admin</option>" in offered
+    assert ">Owners</option>" not in offered
 
 
 def test_support_gives_a_new_person_a_role_and_a_tenant(support_client: Client, ours: World, tenant: Any) -> None:

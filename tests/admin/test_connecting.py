@@ -1,0 +1,134 @@
+"""Connecting a CRM in the admin: choose, paste, tried out, stored; secrets never come back."""
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.test import Client
+
+from integrations import tenancy
+from integrations.models import CrmConnection, Tenant
+from integrations.registry import PROVIDERS, provider_class
+from integrations.sandbox.server import SandboxServer
+from mapping.models import CrmField, MappingVersion
+from sync.models import SyncJob
+from tests import factories
+from tests.admin import pages
+from tests.admin.conftest import SignIn
+
+ADD = "/admin/integrations/crmconnection/add/"
+FAKE = f"{ADD}?provider=fakecrm&auth=oauth"
+KINDS = [(slug, auth) for slug in PROVIDERS for auth in provider_class(slug).credential_forms]
+
+
+@pytest.fixture
+def client(tenant: Tenant, sign_in: SignIn) -> Client:
+    return sign_in(factories.tenant_admin(tenant))
+
+
+def given(server: SandboxServer) -> dict[str, str]:
+    return {"access_token": "access-0", "refresh_token": "refresh-0", "instance_url": server.url, "webhook_secret": "hush"}
+
+
+def stored() -> list[CrmConnection]:
+    with tenancy.everyone():
+        return list(CrmConnection.objects.select_related("tenant"))
+
+
+def test_every_crm_and_kind_of_credential_is_offered(client: Client) -> None:
+    shown = pages.html(client, ADD).replace("&amp;", "&")
+    for slug, auth in KINDS:
+        assert f"{ADD}?provider={slug}&auth={auth}" in shown
+
+
+@pytest.mark.parametrize(("slug", "auth"), KINDS)
+def test_the_form_asks_for_what_the_credential_needs(slug: str, auth: str, client: Client) -> None:
+    shown = pages.html(client, f"{ADD}?provider={slug}&auth={auth}")
+    for group in provider_class(slug).credential_forms[auth]:
+        for key in group.split("|"):
+            assert f'name="{key}"' in shown
+    assert "tenant" not in shown.split("<form method")[1].split("</form>")[0]
+
+
+def test_an_address_that_names_no_crm_shows_the_choice(client: Client) -> None:
+    assert "Choose the CRM" in pages.html(client, f"{ADD}?provider=nosuch&auth=oauth")
+
+
+def test_a_connection_is_tried_stored_and_loaded(client: Client, tenant: Tenant, fake_crm: SandboxServer) -> None:
+    response = client.post(FAKE, given(fake_crm), follow=True)
+    row = stored()[0]
+    assert response.redirect_chain == [(pages.page(CrmConnection, "change", row.pk), 302)]
+    shown = response.content.decode()
+    assert "Connected: Fake CRM, account Fake account." in shown
+    assert "The first load has been queued" in shown
+    assert (row.tenant, row.access_token, row.account_id, row.status) == (tenant, "access-0", "acct-1", "connected")
+    assert (row.secrets or {})["webhook_secret"] == "hush"
+    assert row.settings == {}
+    with tenancy.everyone():
+        assert CrmField.objects.count() == 4
+        assert MappingVersion.objects.get().crm_provider == "fakecrm"
+        assert [job.kind for job in SyncJob.objects.all()] == ["pull"]
+    assert LogEntry.objects.get().get_change_message() == "Connected."
+
+
+def test_a_refused_credential_is_explained_and_not_stored(client: Client, fake_crm: SandboxServer) -> None:
+    wrong = {**given(fake_crm), "access_token": "wrong-secret", "refresh_token": "wrong-too"}
+    shown = client.post(FAKE, wrong).content.decode()
+    assert "The fake CRM has revoked this connection." in shown
+    assert "wrong-secret" not in shown
+    assert "wrong-too" not in shown
+    assert stored() == []
+
+
+def test_what_is_missing_is_said_at_its_field(client: Client, fake_crm: SandboxServer) -> None:
+    shown = client.post(FAKE, {"access_token": "a"}).content.decode()
+    assert "This field is required." in shown
+    assert stored() == []
+
+
+def test_of_two_alternatives_one_is_needed(client: Client) -> None:
+    shown = client.post(f"{ADD}?provider=salesforce&auth=oauth", {}).content.decode()
+    assert "One of these is needed: Refresh token or Access token." in shown
+
+
+def test_an_address_of_somebody_else_gets_no_credential(client: Client, fake_crm: SandboxServer) -> None:
+    shown = client.post(FAKE, {**given(fake_crm), "instance_url": "https://evil.example.org"}).content.decode()
+    assert "evil.example.org is not an address of Fake CRM" in shown
+    assert stored() == []
+
+
+def test_a_private_key_does_not_come_back(client: Client) -> None:
+    data = {"client_id": "id-1", "username": "", "private_key": factories.PRIVATE_KEY}
+    shown = client.post(f"{ADD}?provider=salesforce&auth=jwt", data).content.decode()
+    assert "MIIPRIVATEKEYVALUE0000" not in shown
+    assert 'value="id-1"' in shown
+
+
+def test_connecting_again_keeps_the_connection_and_wakes_it(
+    client: Client, tenant: Tenant, fake_crm: SandboxServer, connection: CrmConnection
+) -> None:
+    with tenancy.everyone():
+        CrmConnection.objects.update(status="needs_reconnecting", status_reason="Revoked.", access_token="old")
+    response = client.get(pages.page(CrmConnection, "reconnect", connection.pk))
+    assert response.status_code == 302
+    client.post(response["Location"], given(fake_crm))
+    rows = stored()
+    assert [(row.pk, row.status, row.access_token) for row in rows] == [(connection.pk, "connected", "access-0")]
+    assert LogEntry.objects.get().get_change_message() == "Connected again."
+
+
+def test_support_chooses_the_tenant(sign_in: SignIn, tenant: Tenant, stranger: Tenant, fake_crm: SandboxServer) -> None:
+    client = sign_in(factories.support())
+    shown = pages.html(client, f"{FAKE}&tenant={stranger.pk}")
+    assert f'<option value="{stranger.pk}" selected' in shown
+    client.post(FAKE, {**given(fake_crm), "tenant": str(stranger.pk)})
+    assert [row.tenant for row in stored()] == [stranger]
+
+
+def test_a_tenant_admin_cannot_connect_for_another_tenant(
+    client: Client, tenant: Tenant, stranger: Tenant, fake_crm: SandboxServer
+) -> None:
+    client.post(f"{FAKE}&tenant={stranger.pk}", {**given(fake_crm), "tenant": str(stranger.pk)})
+    assert [row.tenant for row in stored()] == [tenant]
+
+
+def test_whoever_may_not_change_connections_cannot_connect(sign_in: SignIn, tenant: Tenant) -> None:
+    assert sign_in(factories.user("nobody", tenants=(tenant,))).get(ADD).status_code == 403
