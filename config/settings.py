@@ -124,6 +124,7 @@ Q_CLUSTER: dict[str, object] = {
     "ack_failures": True,
     "max_attempts": 1,
     "save_limit": -1,  # results are not kept: the job table holds what became of each piece of work
+    "max_rss": 300_000 if sys.platform == "linux" else None,  # kilobytes here, other units elsewhere
     "catch_up": False,
     "recycle": 500,
     "poll": 2,

@@ -183,7 +183,12 @@ class ConnectionPage(ReadOnlyAdmin, TenantScopedAdmin):
         slug, auth = request.GET.get("provider", ""), request.GET.get("auth", "")
         if not is_offered(slug, auth):
             return self._connect_page(request, _("Connect a CRM"), crms=_offers(request))
-        form = ConnectForm(slug, auth, request.POST or None, initial={"tenant": request.GET.get("tenant")})
+        form = ConnectForm(
+            slug,
+            auth,
+            request.POST if request.method == "POST" else None,
+            initial={"tenant": request.GET.get("tenant")},
+        )
         if request.method == "POST" and form.is_valid():
             row = self._connect(request, form)
             if row is not None:

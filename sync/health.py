@@ -27,6 +27,8 @@ class Card:
     jobs_done_last_24h: int
     error_rate_last_24h: float
     pending_records: int
+    faulty_records: int
+    """Linked, but at least one field could not be taken over."""
     queue_depth: int
     dead_letters: int
     avg_sync_latency_ms: int | None
@@ -72,6 +74,12 @@ class Card:
             return "warning", _("Connected, nothing read yet")
         if timezone.now() - self.last_sync_at > STALE_AFTER:
             return "bad", _("Nothing was read for a while: are the workers running?")
+        if self.faulty_records:
+            return "warning", ngettext(
+                "In sync, but %(count)d record has a value that does not fit",
+                "In sync, but %(count)d records have a value that does not fit",
+                self.faulty_records,
+            ) % {"count": self.faulty_records}
         return "good", _("Everything is in sync") if not self.queue_depth else _("Working")
 
 
@@ -99,6 +107,7 @@ def cards() -> list[Card]:
         .annotate(
             synced=Count("pk", filter=Q(last_synced_at__gte=since)),
             pending=Count("pk", filter=Q(sync_status__in=["pending", "error"])),
+            faulty=Count("pk", filter=Q(sync_status="error", local_table="contacts")),
         )
     )
     read = _grouped(
@@ -136,6 +145,7 @@ def _card(
         jobs_done_last_24h=jobs.get("done", 0),
         error_rate_last_24h=round(100 * jobs.get("died", 0) / finished, 1) if finished else 0.0,
         pending_records=records.get("pending", 0),
+        faulty_records=records.get("faulty", 0),
         queue_depth=jobs.get("queued", 0),
         dead_letters=jobs.get("dead", 0),
         avg_sync_latency_ms=round(latency.total_seconds() * 1000) if latency is not None else None,

@@ -17,7 +17,7 @@ from sync.pull import pull
 from sync.queue import Claim, Outcome
 
 KIND = "pull"
-SLICE_SECONDS = 10.0
+SLICE_SECONDS = 5.0
 
 
 def enqueue_all(connections: Iterable[CrmConnection], *, full: bool = False) -> int:

@@ -158,15 +158,15 @@ RETURNING sync_jobs.id
 """
 
 
-def next_kind(connection_id: uuid.UUID) -> str | None:
-    """The kind of the job that is first in line, lanes before age."""
-    kind: str | None = (
+def next_in_line(connection_id: uuid.UUID) -> tuple[str, int] | None:
+    """Kind and lane of the job that is first in line, lanes before age."""
+    first: tuple[str, int] | None = (
         SyncJob.objects.filter(connection_id=connection_id, state="ready", not_before__lte=Now())
         .order_by("lane", "id")
-        .values_list("kind", flat=True)
+        .values_list("kind", "lane")
         .first()
     )
-    return kind
+    return first
 
 
 def claim(connection_id: uuid.UUID, kind: str, limit: int) -> Claim:

@@ -5,6 +5,7 @@ from typing import Any
 SCHEDULES: dict[str, dict[str, Any]] = {
     "Find lost wake-ups": {"func": "sync.tasks.sweep", "schedule_type": "I", "minutes": 1},
     "Catch up with the CRMs": {"func": "sync.tasks.catch_up", "schedule_type": "I", "minutes": 5},
+    "Tidy up": {"func": "sync.tasks.tidy", "schedule_type": "D"},
 }
 
 

@@ -1,6 +1,10 @@
 """What django-q2 calls. Each task is only a wake-up: running one twice, late or never changes nothing but the delay."""
 
+from datetime import timedelta
 from uuid import UUID
+
+from django.utils import timezone
+from django_q.models import Task
 
 from integrations import tenancy
 from integrations.models import CrmConnection
@@ -16,6 +20,11 @@ def sweep() -> None:
     """Finds lost wake-ups and the jobs of dead workers."""
     queue.release_expired()
     queue.wake_due()
+
+
+def tidy() -> None:
+    """Forgets the task queue's own notes on failed wake-ups after a week."""
+    Task.objects.filter(stopped__lt=timezone.now() - timedelta(days=7)).delete()
 
 
 def catch_up() -> None:

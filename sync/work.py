@@ -21,7 +21,7 @@ from integrations.transport.client import WORKER, Patience
 from sync import queue
 from sync.bulk import upsert
 from sync.handlers import Result, handler_of
-from sync.models import SyncJob, SyncRecord
+from sync.models import Lane, SyncJob, SyncRecord
 from sync.queue import Outcome
 
 log = logging.getLogger("dialbridge.work")
@@ -45,13 +45,16 @@ def work(connection_id: UUID, *, seconds: float = SLICE_SECONDS, patience: Patie
         started = time.monotonic()
         while time.monotonic() - started < seconds:
             connection.refresh_from_db(fields=["status"])
-            kind = queue.next_kind(connection_id) if connection.is_usable else None
-            if kind is None:
+            first = queue.next_in_line(connection_id) if connection.is_usable else None
+            if first is None:
                 return done
+            kind, lane = first
             outcomes = _one_batch(connection, kind, patience)
             done.update(outcome.state for outcome in outcomes)
             if not outcomes or any(outcome.wait > 0 and not outcome.counts for outcome in outcomes):
                 return done
+            if lane >= Lane.BACKFILL:
+                break  # a slice of a long load is long enough: whoever waits for a worker goes first
     queue.wake(connection_id)
     return done
 

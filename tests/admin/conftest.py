@@ -22,7 +22,7 @@ def theirs(stranger: Tenant) -> World:
 
 
 @pytest.fixture
-def sign_in() -> SignIn:
+def sign_in(db: None) -> SignIn:
     def signed_in(person: User) -> Client:
         client = Client()
         client.force_login(person)

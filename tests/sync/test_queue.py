@@ -64,7 +64,7 @@ def test_work_added_while_its_twin_is_being_done_waits_for_it_to_end(scoped: Crm
 
 def test_work_is_not_taken_before_its_time(scoped: CrmConnection) -> None:
     queue.enqueue([job(scoped, "later", not_before=timezone.now() + timedelta(minutes=5))])
-    assert queue.next_kind(scoped.pk) is None
+    assert queue.next_in_line(scoped.pk) is None
     assert queue.claim(scoped.pk, "test", 5).jobs == []
 
 

@@ -2,13 +2,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from django_q.models import OrmQ
 
 from integrations import errors, tenancy
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
 from sync import handlers, queue
 from sync.handlers import Result
-from sync.models import SyncJob
+from sync.models import Lane, SyncJob
 from sync.queue import Claim, Outcome
 from sync.work import judge, work
 
@@ -58,7 +59,7 @@ def test_an_outage_puts_jobs_off_and_counts_the_attempt(three_jobs: CrmConnectio
     handle_with(errors.Retry("down"))
     work(three_jobs.pk)
     assert all_states() == [("ready", 1, "service_unavailable")] * 3
-    assert queue.next_kind(three_jobs.pk) is None, "not before its time"
+    assert queue.next_in_line(three_jobs.pk) is None, "not before its time"
 
 
 def test_a_used_up_quota_stops_the_slice_without_counting(three_jobs: CrmConnection) -> None:
@@ -88,6 +89,14 @@ def test_a_fault_of_ours_is_retried_and_then_laid_aside_with_a_sentence(three_jo
         work(three_jobs.pk)
     assert all_states() == [("dead", 6, "internal")] * 3
     assert "can be tried again" in SyncJob.objects.first().error  # type: ignore[union-attr]
+
+
+def test_a_long_load_lets_go_after_each_slice_and_asks_to_be_called_again(three_jobs: CrmConnection) -> None:
+    SyncJob.objects.update(lane=Lane.BACKFILL)
+    handler = handle_with("done")
+    assert work(three_jobs.pk)["done"] == 2
+    assert handler.seen == [["0", "1"]]
+    assert OrmQ.objects.count() == 1
 
 
 @pytest.mark.parametrize(
