@@ -79,7 +79,21 @@ def read(position: Position, limit: int, *, provider: str | None = None, do_not_
     return FeedPage(page, Position(max(bound - 1, 0), LAST_ID), has_more=False)
 
 
+_OLDEST_RUNNING = """
+WITH now AS (SELECT pg_current_snapshot() AS snapshot),
+running AS (SELECT xid::text::bigint AS xid FROM now, pg_snapshot_xip(snapshot) AS xid)
+SELECT coalesce(min(running.xid), (SELECT pg_snapshot_xmax(snapshot)::text::bigint FROM now))
+FROM running
+WHERE NOT EXISTS (
+    SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'transactionid' AND mode = 'ExclusiveLock' AND datname <> current_database()
+      AND transactionid::text::bigint = running.xid % 4294967296
+)
+"""
+
+
 def _oldest_running() -> int:
+    """The oldest transaction that may still write to our database; those of other databases on the server can't."""
     with database.cursor() as cursor:
-        cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+        cursor.execute(_OLDEST_RUNNING)
         return int(cursor.fetchone()[0])

@@ -84,7 +84,10 @@ def test_a_pause_holds_the_connection_and_resuming_wakes_it(
     row = reread(connection)
     assert (row.status, row.status_reason) == ("connected", "")
     assert OrmQ.objects.count() == queued + 1
-    assert [entry.change_message for entry in LogEntry.objects.order_by("pk")] == ["connected → paused", "paused → connected"]
+    assert [entry.change_message for entry in LogEntry.objects.order_by("pk")] == [
+        "connected → paused",
+        "paused → connected",
+    ]
 
 
 def test_a_pause_that_comes_too_late_changes_nothing(admin_client: Client, ours: World) -> None:
@@ -113,8 +116,16 @@ def test_only_buttons_that_make_sense_are_offered(
     with tenancy.everyone():
         CrmConnection.objects.filter(pk=connection.pk).update(status=status)
     shown = pages.html(admin_client, pages.page(CrmConnection, "change", connection.pk))
-    names = {"sync_now": "Sync now", "test": "Test connection", "pause": "Pause", "resume": "Resume", "reconnect": "Connect again"}
-    found = {words for name, words in names.items() if f'href="{pages.page(CrmConnection, name, connection.pk)}"' in shown}
+    names = {
+        "sync_now": "Sync now",
+        "test": "Test connection",
+        "pause": "Pause",
+        "resume": "Resume",
+        "reconnect": "Connect again",
+    }
+    found = {
+        words for name, words in names.items() if f'href="{pages.page(CrmConnection, name, connection.pk)}"' in shown
+    }
     assert found == offered
 
 
@@ -145,7 +156,9 @@ def test_a_connection_that_works_says_whose_account_it_is(
     connection: CrmConnection, sign_in: SignIn, tenant: Any
 ) -> None:
     client = sign_in(factories.tenant_admin(tenant))
-    assert "It works: Fake CRM knows us as Fake account." in said(client, pages.page(CrmConnection, "test", connection.pk))
+    assert "It works: Fake CRM knows us as Fake account." in said(
+        client, pages.page(CrmConnection, "test", connection.pk)
+    )
 
 
 def test_a_connection_that_does_not_work_says_why(
@@ -167,7 +180,11 @@ def test_a_new_api_key_is_shown_once(admin_client: Client, ours: World) -> None:
     assert text.startswith(f"dbk_{key.prefix}_")
     assert key.fits(text.split("_", 2)[2])
     secret = text.split("_", 2)[2]
-    for url in ("/admin/integrations/apikey/", pages.page(ApiKey, "change", key.pk), pages.page(ApiKey, "history", key.pk)):
+    for url in (
+        "/admin/integrations/apikey/",
+        pages.page(ApiKey, "change", key.pk),
+        pages.page(ApiKey, "history", key.pk),
+    ):
         assert secret not in pages.html(admin_client, url)
     assert key.tenant_id == ours[ApiKey].tenant_id
 
@@ -196,7 +213,9 @@ def test_revoking_a_key_ends_it_once(admin_client: Client, ours: World) -> None:
 
 def test_several_keys_are_revoked_from_the_list(admin_client: Client, ours: World, tenant: Any, theirs: World) -> None:
     chosen = [ours[ApiKey].pk, factories.api_key(tenant, "Other").pk, theirs[ApiKey].pk]
-    shown = said(admin_client, pages.page(ApiKey, "changelist"), {"action": "revoke_selected", "_selected_action": chosen})
+    shown = said(
+        admin_client, pages.page(ApiKey, "changelist"), {"action": "revoke_selected", "_selected_action": chosen}
+    )
     assert "2 keys are revoked." in shown
     assert reread(theirs[ApiKey]).revoked_at is None
 
@@ -218,7 +237,9 @@ def test_dead_jobs_are_tried_again_from_the_list_and_others_left_alone(
     other = factories.dead_job(ours[CrmConnection], key="another")
     done = factories.job(ours[CrmConnection], key="finished", state="done")
     chosen = [ours[SyncJob].pk, other.pk, done.pk, theirs[SyncJob].pk]
-    shown = said(admin_client, pages.page(SyncJob, "changelist"), {"action": "try_again_selected", "_selected_action": chosen})
+    shown = said(
+        admin_client, pages.page(SyncJob, "changelist"), {"action": "try_again_selected", "_selected_action": chosen}
+    )
     assert "2 jobs are tried again." in shown
     states = [reread(job).state for job in (ours[SyncJob], other, done, theirs[SyncJob])]
     assert states == ["ready", "ready", "done", "dead"]
@@ -283,7 +304,13 @@ def test_a_tenants_admin_can_change_its_name_but_not_switch_it_on_or_off(admin_c
     fields = {"name": "Acme Inc", "region": "DE", "timezone": "Europe/Berlin", "slug": "evil"}
     said(admin_client, pages.page(type(tenant), "change", tenant.pk), fields)
     row = reread(tenant)
-    assert (row.name, row.region, row.timezone, row.slug, row.is_active) == ("Acme Inc", "DE", "Europe/Berlin", "acme", True)
+    assert (row.name, row.region, row.timezone, row.slug, row.is_active) == (
+        "Acme Inc",
+        "DE",
+        "Europe/Berlin",
+        "acme",
+        True,
+    )
 
 
 @pytest.mark.parametrize(
@@ -311,7 +338,9 @@ def test_an_earlier_mapping_is_brought_back(admin_client: Client, ours: World, t
         assert MappingVersion.objects.get(number=3).created_by == ours[User]
 
 
-def test_an_earlier_mapping_that_works_no_more_is_not_brought_back(admin_client: Client, ours: World, tenant: Any) -> None:
+def test_an_earlier_mapping_that_works_no_more_is_not_brought_back(
+    admin_client: Client, ours: World, tenant: Any
+) -> None:
     row = {"dialer_field": "no_such_field", "crm_object": "contacts", "crm_field": "x", "direction": "inbound"}
     broken = factories.mapping_version(tenant, 2, rows=[row])
     shown = said(admin_client, pages.page(MappingVersion, "restore_version", broken.pk))

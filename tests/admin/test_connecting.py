@@ -25,7 +25,12 @@ def client(tenant: Tenant, sign_in: SignIn) -> Client:
 
 
 def given(server: SandboxServer) -> dict[str, str]:
-    return {"access_token": "access-0", "refresh_token": "refresh-0", "instance_url": server.url, "webhook_secret": "hush"}
+    return {
+        "access_token": "access-0",
+        "refresh_token": "refresh-0",
+        "instance_url": server.url,
+        "webhook_secret": "hush",
+    }
 
 
 def stored() -> list[CrmConnection]:

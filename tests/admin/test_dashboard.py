@@ -92,7 +92,11 @@ def test_dead_jobs_lead_to_their_list(client: Client, tenant: Tenant) -> None:
     factories.cursor(connection)
     factories.dead_job(connection)
     found = card(client)
-    assert (found["level"], found["headline"], found["step"].words) == ("bad", "1 piece of work needs help", "See what failed")
+    assert (found["level"], found["headline"], found["step"].words) == (
+        "bad",
+        "1 piece of work needs help",
+        "See what failed",
+    )
     assert "Refused for acme" in pages.html(client, found["step"].url)
 
 
@@ -117,7 +121,12 @@ def test_the_numbers_stand_on_the_card(client: Client, tenant: Tenant) -> None:
     factories.usage(connection, calls=1520)
     factories.job(connection, key="waiting")
     factories.job(
-        connection, key="done", kind="log_call", state="done", created_at=NOW() - timedelta(seconds=3), finished_at=NOW()
+        connection,
+        key="done",
+        kind="log_call",
+        state="done",
+        created_at=NOW() - timedelta(seconds=3),
+        finished_at=NOW(),
     )
     factories.dead_job(connection, key="dead")
     facts = dict(card(client)["facts"])
@@ -153,7 +162,9 @@ def test_a_latency_is_read_at_a_glance(milliseconds: int | None, words: str) -> 
         (None, "bad", "No worker has reported yet"),
     ],
 )
-def test_support_sees_whether_anybody_works(ago: timedelta | None, level: str, words: str, support_client: Client) -> None:
+def test_support_sees_whether_anybody_works(
+    ago: timedelta | None, level: str, words: str, support_client: Client
+) -> None:
     if ago is not None:
         factories.worker_beat(ago)
     response = support_client.get(HOME)
@@ -193,13 +204,19 @@ def test_the_first_page_takes_few_queries(
 
 def test_the_menu_shows_a_tenants_admin_only_what_opens(admin_client: Client, ours: World) -> None:
     links = _menu(admin_client)
-    assert {"/admin/sync/contact/", "/admin/integrations/crmconnection/", "/admin/sync/syncjob/?state__exact=dead"} <= set(links)
+    assert {
+        "/admin/sync/contact/",
+        "/admin/integrations/crmconnection/",
+        "/admin/sync/syncjob/?state__exact=dead",
+    } <= set(links)
     assert not {"/admin/auth/user/", "/admin/sync/workerbeat/", "/admin/integrations/ratewindow/"} & set(links)
     for link in links:
         assert admin_client.get(link).status_code == 200, link
 
 
-def test_the_menu_leads_support_and_superusers_everywhere(root_client: Client, support_client: Client, ours: World) -> None:
+def test_the_menu_leads_support_and_superusers_everywhere(
+    root_client: Client, support_client: Client, ours: World
+) -> None:
     for model in pages.registered():
         assert pages.page(model, "changelist") in _menu(root_client), f"{model._meta.label} is not in the menu"
     for link in _menu(support_client):

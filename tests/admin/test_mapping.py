@@ -48,7 +48,11 @@ def test_a_new_row_is_saved_for_the_persons_tenant_and_published(
 
 def test_a_change_and_a_removal_are_published(admin_client: Client, ours: World, tenant: Tenant) -> None:
     row = ours[FieldMapping]
-    said(admin_client, pages.page(FieldMapping, "change", row.pk), {**GOOD, "dialer_field": "first_name", "crm_field": "nick"})
+    said(
+        admin_client,
+        pages.page(FieldMapping, "change", row.pk),
+        {**GOOD, "dialer_field": "first_name", "crm_field": "nick"},
+    )
     assert newest(tenant).rows[0]["crm_field"] == "nick"
     said(admin_client, pages.page(FieldMapping, "delete", row.pk), {"post": "yes"})
     assert newest(tenant).rows == []
@@ -152,7 +156,9 @@ def test_support_gets_suggestions_of_the_rows_own_tenant(support_client: Client,
     assert "firstname of stranger-hubspot" not in shown
 
 
-def test_support_saves_a_row_for_the_chosen_tenant(support_client: Client, ours: World, theirs: World, stranger: Tenant) -> None:
+def test_support_saves_a_row_for_the_chosen_tenant(
+    support_client: Client, ours: World, theirs: World, stranger: Tenant
+) -> None:
     said(support_client, ADD, {**GOOD, "tenant": str(stranger.pk)})
     assert mappings(stranger) == ["company", "first_name"]
 

@@ -130,7 +130,9 @@ def test_a_call_list_shows_what_became_of_each_call(root_client: Client, ours: W
     factories.call_job(ours[CrmConnection], waiting)
     done = factories.call(tenant, ours[Contact])
     factories.call_job(ours[CrmConnection], done, state="done")
-    factories.link(ours[CrmConnection], done, crm_object_type="calls", crm_record_id="c-9", url="https://app.example.com/c-9")
+    factories.link(
+        ours[CrmConnection], done, crm_object_type="calls", crm_record_id="c-9", url="https://app.example.com/c-9"
+    )
     shown = pages.html(root_client, pages.page(Call, "changelist"))
     for words in ("HubSpot: waiting", "HubSpot: logged", "HubSpot: failed", 'href="https://app.example.com/c-9"'):
         assert words in shown
@@ -170,7 +172,9 @@ def test_pages_open_although_the_encryption_key_was_lost(root_client: Client, ou
     from django.db import connection as database
 
     with database.cursor() as cursor:
-        cursor.execute("UPDATE crm_credentials SET access_token = 'gAAAAnot-ours', refresh_token = 'gAAAAnot-ours', secrets = 'x'")
+        cursor.execute(
+            "UPDATE crm_credentials SET access_token = 'gAAAAnot-ours', refresh_token = 'gAAAAnot-ours', secrets = 'x'"
+        )
     connection = ours[CrmConnection]
     pages.html(root_client, pages.page(CrmConnection, "changelist"))
     pages.html(root_client, "/admin/sync/syncrun/")

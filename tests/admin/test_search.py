@@ -21,9 +21,16 @@ from tests.factories import World
 @pytest.fixture
 def people(tenant: Tenant) -> dict[str, Contact]:
     made = {
-        "ada": factories.contact(tenant, first_name="Ada", last_name="Lovelace", email="ada@example.com", phone="+14155550001"),
+        "ada": factories.contact(
+            tenant, first_name="Ada", last_name="Lovelace", email="ada@example.com", phone="+14155550001"
+        ),
         "van": factories.contact(
-            tenant, first_name="Vincent", last_name="van Gogh", email="vvg@example.com", phone="", mobile_phone="+4930123456"
+            tenant,
+            first_name="Vincent",
+            last_name="van Gogh",
+            email="vvg@example.com",
+            phone="",
+            mobile_phone="+4930123456",
         ),
         "upper": factories.contact(tenant, first_name="ADA", last_name="BYRON", email="byron@example.com", phone=""),
     }
@@ -43,7 +50,9 @@ def people(tenant: Tenant) -> dict[str, Contact]:
         ("00Q000000000001AAA", {"ada"}), ("00Q000000000001", set()), ("%", set()), ("12", set()),
     ],
 )  # fmt: skip
-def test_a_contact_is_found_by(term: str, found: set[str], people: dict[str, Contact], tenant: Tenant, sign_in: SignIn) -> None:
+def test_a_contact_is_found_by(
+    term: str, found: set[str], people: dict[str, Contact], tenant: Tenant, sign_in: SignIn
+) -> None:
     client = sign_in(factories.tenant_admin(tenant))
     shown = client.get(pages.page(Contact, "changelist"), {"q": term}).content.decode()
     assert {name for name, row in people.items() if pages.page(Contact, "change", row.pk) in shown} == found
@@ -63,13 +72,17 @@ def test_support_finds_contacts_of_every_tenant(people: dict[str, Contact], supp
     assert pages.page(Contact, "change", other.pk) in shown
 
 
-@pytest.mark.parametrize("term", ["Lovelace", "Ada Lovelace", "ada@example.com", "(415) 555-0001", "00Q000000000001AAA"])
+@pytest.mark.parametrize(
+    "term", ["Lovelace", "Ada Lovelace", "ada@example.com", "(415) 555-0001", "00Q000000000001AAA"]
+)
 def test_an_index_answers_the_search(term: str, people: dict[str, Contact], tenant: Tenant) -> None:
     """Wherever the planner has the choice: with so few rows it would rather read them all."""
     with tenancy.scope(tenant.pk), CaptureQueriesContext(database) as asked, database.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
         list(Contact.objects.filter(matching(term)))
-        statements = [one["sql"] for one in asked if "crm_sync_records" in one["sql"] or "FROM \"contacts\"" in one["sql"]]
+        statements = [
+            one["sql"] for one in asked if "crm_sync_records" in one["sql"] or 'FROM "contacts"' in one["sql"]
+        ]
         assert statements
         for sql in statements:
             cursor.execute("EXPLAIN " + sql.replace("%", "%%"))
@@ -92,9 +105,9 @@ def test_other_rows_are_found_by_their_whole_ids(admin_client: Client, ours: Wor
     ]
     for model, term in asked:
         shown = admin_client.get(pages.page(model, "changelist"), {"q": term}).content.decode()
-        assert f'{pages.page(model, "change", ours[model].pk)}' in shown, (model, term)
+        assert f"{pages.page(model, 'change', ours[model].pk)}" in shown, (model, term)
         nothing = admin_client.get(pages.page(model, "changelist"), {"q": "nothing-like-it"}).content.decode()
-        assert f'{pages.page(model, "change", ours[model].pk)}' not in nothing, model
+        assert f"{pages.page(model, 'change', ours[model].pk)}" not in nothing, model
 
 
 def test_jobs_are_filtered_by_what_and_cause(admin_client: Client, ours: World) -> None:

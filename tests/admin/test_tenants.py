@@ -84,7 +84,11 @@ def test_autocompletion_offers_only_the_tenants_own(admin_client: Client, ours: 
 
 
 def test_a_tenant_admin_neither_sees_nor_chooses_a_tenant(admin_client: Client, ours: World) -> None:
-    for url in (pages.page(Contact, "changelist"), "/admin/mapping/fieldmapping/add/", "/admin/integrations/apikey/add/"):
+    for url in (
+        pages.page(Contact, "changelist"),
+        "/admin/mapping/fieldmapping/add/",
+        "/admin/integrations/apikey/add/",
+    ):
         shown = pages.html(admin_client, url)
         assert 'name="tenant"' not in shown
         assert "column-tenant" not in shown
@@ -141,7 +145,9 @@ def test_whoever_was_removed_from_a_tenant_sees_it_no_more(admin_client: Client,
 def test_every_model_of_ours_is_in_the_admin() -> None:
     from django.apps import apps
 
-    ours = chain.from_iterable(apps.get_app_config(label).get_models() for label in ("integrations", "mapping", "sync", "activities"))
+    ours = chain.from_iterable(
+        apps.get_app_config(label).get_models() for label in ("integrations", "mapping", "sync", "activities")
+    )
     assert {model._meta.label for model in ours} <= {model._meta.label for model in admin.site._registry}
 
 

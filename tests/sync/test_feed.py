@@ -1,6 +1,7 @@
 import threading
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import connection as database
 from django.db import transaction
@@ -88,6 +89,17 @@ def test_a_transaction_that_commits_late_is_not_skipped(client: Client, tenant: 
     late, _cursor = one_pass(client, cursor)
     names = sorted(one["last_name"] for one in early + late)
     assert names == ["late", "quick", "quick"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_long_transaction_in_another_database_of_the_server_holds_nothing_up(client: Client, tenant: Tenant) -> None:
+    params = {**database.get_connection_params(), "dbname": "postgres"}
+    with psycopg.connect(
+        **{key: params[key] for key in ("dbname", "user", "password", "host", "port") if params.get(key)}
+    ) as other:
+        other.execute("SELECT pg_current_xact_id()")
+        add(tenant, 2)
+        assert len(one_pass(client)[0]) == 2
 
 
 @pytest.mark.django_db(transaction=True)
