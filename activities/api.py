@@ -16,6 +16,7 @@ from activities import targets
 from activities.models import Call
 from activities.serializers import CallPosted, CallSerializer, CallState
 from activities.states import sync_states
+from integrations.registry import PROVIDERS
 from integrations.views import AlreadyUsed, TenantView
 
 EXAMPLE = OpenApiExample(
@@ -23,7 +24,7 @@ EXAMPLE = OpenApiExample(
     request_only=True,
     value={
         "external_id": "dialer-20260121-0042",
-        "provider": "hubspot",
+        "provider": next(iter(PROVIDERS)),
         "crm_record_id": "512",
         "direction": "outbound",
         "duration_seconds": 342,

@@ -56,7 +56,7 @@ class UserPage(UserAdmin, AdminPage):  # type: ignore[type-arg]
     )
     list_filter = ("is_staff", "is_superuser", "is_active", "groups")
     search_fields = ("username__istartswith", "email__istartswith", "last_name__istartswith")
-    search_help_text = _("Beginning of the user name, e-mail or last name")
+    search_help_text = _("User name, e-mail or last name")
     inlines = (MembershipInline,)
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:

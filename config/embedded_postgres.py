@@ -26,7 +26,7 @@ from urllib.parse import quote
 
 from config.postgres_home import Account, binaries, data_dirs, make_directory, open_own_file, prepare, socket_dir
 
-__all__ = ["Cluster", "binaries", "ensure_database", "ensure_running", "main", "stop"]
+__all__ = ["Cluster", "binaries", "ensure_database", "ensure_running", "main", "stop", "stop_if_idle"]
 
 PORT = 5432
 ROOT = Path(__file__).resolve().parent.parent / ".data"
@@ -104,6 +104,20 @@ def stop(root: Path, *, timeout: float = 10) -> bool:
         for cluster in running:
             _end(cluster, timeout)
         return bool(running)
+
+
+def stop_if_idle(root: Path) -> bool:
+    """Stops the server unless somebody else is connected. Whether it was stopped."""
+    import psycopg
+
+    ready = next(filter(_is_ready, _clusters(root.resolve())), None)
+    if ready is None:
+        return False
+    with psycopg.connect(ready.url("postgres"), autocommit=True) as connection:
+        others = "SELECT FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        if connection.execute(others).fetchone() is not None:
+            return False
+    return stop(root)
 
 
 def _clusters(root: Path) -> list[Cluster]:

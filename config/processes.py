@@ -12,6 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import requests
+from django.db import connections
+
+from config import embedded_postgres
 
 ROOT = Path(__file__).resolve().parent.parent
 MANAGE = [sys.executable, str(ROOT / "manage.py")]
@@ -40,6 +43,9 @@ class Processes:
         for name in reversed(list(self._children)):
             self.stop(name)
         self._pids.unlink(missing_ok=True)
+        if not self.env.get("DATABASE_URL"):
+            connections.close_all()
+            embedded_postgres.stop_if_idle(self.logs.parent)
 
     def _end_leftovers(self) -> None:
         """Ends what an earlier start left running because it was killed itself."""

@@ -110,7 +110,7 @@ class ApiKeyAdmin(TenantScopedAdmin):
     list_display = ("name", "begins_with", "created_at", ago_column("last_used_at", gettext_lazy("last used")), "state")
     list_filter = (("revoked_at", admin.EmptyFieldListFilter),)
     search_fields = ("name__istartswith", "prefix")
-    search_help_text = gettext_lazy("Beginning of the name, or the eight characters after dbk_")
+    search_help_text = gettext_lazy("Name, or what follows dbk_")
     fields = ("name",)
     actions = ("revoke_selected",)
     actions_detail = ("revoke",)
@@ -187,7 +187,7 @@ class RateWindowAdmin(ReadOnlyAdmin, ThroughConnection):
     )
     list_select_related = ("connection",)
     exact_search = ("key",)
-    search_help_text = gettext_lazy("The whole key: connection id, colon, bucket")
+    search_help_text = gettext_lazy("Whole key: connection id, colon, bucket")
     fields = ("key", "connection", "quota", "seconds", "remaining", "blocked_until", "seen_at")
     ordering = ("key",)
 

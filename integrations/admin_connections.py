@@ -43,7 +43,7 @@ class ConnectionPage(ReadOnlyAdmin, TenantScopedAdmin):
         "tenant__name__istartswith",
         "tenant__slug__startswith",
     )
-    search_help_text = gettext_lazy("Account's name or id, or beginning of the tenant's name")
+    search_help_text = gettext_lazy("Account, account id, or tenant")
     ordering = ("tenant__name", "provider", "pk")
     fieldsets: ClassVar[Any] = (
         (gettext_lazy("State"), {"fields": STATE_FIELDS}),

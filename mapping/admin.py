@@ -41,7 +41,7 @@ class FieldMappingAdmin(TenantScopedAdmin):
     list_filter = ("crm_provider", "sync_direction", "is_active", "is_required")
     ordering = ("tenant__name", "crm_provider", "dialer_field", "pk")
     search_fields = ("dialer_field__istartswith", "crm_field__icontains")
-    search_help_text = gettext_lazy("Beginning of the dialer field, or part of the CRM field")
+    search_help_text = gettext_lazy("Dialer field, or part of the CRM field")
     fieldsets = (
         (None, {"fields": ("crm_provider", "dialer_field", "sync_direction", "crm_object", "crm_field")}),
         (gettext_lazy("Value"), {"fields": ("transform_rule", "custom_transform", "is_required", "validations")}),
@@ -194,7 +194,7 @@ class CrmFieldAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     )
     list_select_related = ("connection",)
     search_fields = ("label__icontains", "path__icontains", "object_type__iexact")
-    search_help_text = gettext_lazy("Part of the label or of the field's API name")
+    search_help_text = gettext_lazy("Part of the label or API name")
     fields = (
         "connection", "object_type", "path", "label", "kind", "writable", "custom", "required", "max_length", "choices",
         "seen_at", "missing_since",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from typing import Any
+from uuid import UUID
 
 import phonenumbers
 from django.contrib import admin
@@ -104,18 +105,20 @@ class ContactAdmin(ReadOnlyAdmin, TenantScopedAdmin):
         return [records_panel(row), history_panel(row)]
 
 
-# --- the search: every branch is answered by an index -------------------------------------------------------------------
+# --- the search: each branch asks for what an index can answer -------------------------------------------------------------------
 
 
 def matching(term: str) -> Q:
-    """Contacts that a text may mean: an e-mail, a phone number, a CRM's id, or the beginning of a name."""
+    """Contacts that a text may mean: an e-mail, else a CRM's id, else a phone number, else the beginning of a name."""
     if "@" in term:
         return Q(email__in={term, term.lower()})
-    found = _by_crm_id(term)
-    if sum(char.isdigit() for char in term) >= SHORTEST_PHONE:
+    linked = _linked(term)
+    if linked:
+        return Q(pk__in=linked)
+    if sum(char.isdigit() for char in term) >= SHORTEST_PHONE and not any(char.isalpha() for char in term):
         numbers = phone_candidates(term, Tenant.objects.values_list("region", flat=True).distinct())
-        found |= Q(phone__in=numbers) | Q(mobile_phone__in=numbers)
-    return found | _by_name(term)
+        return Q(phone__in=numbers) | Q(mobile_phone__in=numbers)
+    return _by_name(term)
 
 
 def phone_candidates(term: str, regions: Iterable[str]) -> list[str]:
@@ -150,12 +153,12 @@ def _begins(field: str, text: str) -> Q:
     return found
 
 
-def _by_crm_id(term: str) -> Q:
-    """The contact with this record id in any CRM."""
+def _linked(term: str) -> set[UUID]:
+    """The contacts with this record id in any CRM."""
     if any(char.isspace() for char in term):
-        return Q(pk__in=())
+        return set()
     links = SyncRecord.objects.filter(with_crm_id(term), local_table=CONTACTS)
-    return Q(pk__in={one for one in links.values_list("local_record_id", flat=True)[:50] if one})
+    return {one for one in links.values_list("local_record_id", flat=True)[:50] if one}
 
 
 def with_crm_id(term: str) -> Q:

@@ -262,5 +262,5 @@ def _menu(client: Client) -> list[str]:
 
 
 def _badge(shown: str) -> str:
-    entry = shown.split("Needs help</span>")[1].split("</a>")[0]
+    entry = shown.split("Needs help</span>")[1].split("</a>", maxsplit=1)[0]
     return "".join(char for char in entry.rpartition("</span>")[0].rpartition(">")[2] if char.isdigit())

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from config import embedded_postgres, postgres_home
-from config.embedded_postgres import Cluster, binaries, ensure_database, ensure_running, main, stop
+from config.embedded_postgres import Cluster, binaries, ensure_database, ensure_running, main, stop, stop_if_idle
 
 PROJECT = Path(__file__).resolve().parents[2]
 COMMAND = ("-m", "config.embedded_postgres")
@@ -92,6 +92,14 @@ def copied(root: Path, target: Path) -> Path:
 
 def starts(root: Path) -> int:
     return (root / "postgres.log").read_text().count("LOG:  starting PostgreSQL")
+
+
+def test_an_idle_server_is_stopped_and_a_used_one_left_alone(root: Path) -> None:
+    cluster = ensure_running(root)
+    with psycopg.connect(cluster.url("postgres")):
+        assert not stop_if_idle(root)
+    assert stop_if_idle(root)
+    assert not stop_if_idle(root)
 
 
 def test_the_first_start_makes_a_durable_server_that_only_its_owner_can_reach(root: Path) -> None:

@@ -28,6 +28,8 @@ def test_leaving_the_block_stops_every_process_and_its_children(tmp_path: Path) 
 def test_what_an_earlier_start_left_behind_is_ended(tmp_path: Path) -> None:
     earlier = Processes({}, tmp_path)
     child = earlier.start("one", SLEEPER)
+    while str(ROOT) not in Path(f"/proc/{child.pid}/cmdline").read_text():
+        time.sleep(0.01)  # the kernel shows the arguments a moment after the start
     with Processes({}, tmp_path):
         child.wait(5)
     assert not lives(child.pid)
