@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.admin import ShowFacets, SimpleListFilter
+from django.contrib.admin.checks import ModelAdminChecks
 from django.contrib.admin.utils import flatten_fieldsets, unquote
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
@@ -97,6 +98,7 @@ class ShortList(ChangeList):
 class AdminPage(ThemedAdmin):
     """Base of every page. What isn't there for you, or isn't there at all, is a 404 everywhere."""
 
+    checks_class = ModelAdminChecks  # the theme's own check asks the database, which may still be empty
     list_per_page = 50
     list_max_show_all = 50
     list_fullwidth = True

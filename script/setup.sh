@@ -30,7 +30,7 @@ setup() {
     stamp=".venv/.installed-$(basename "$1")"
     if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
         say "Installing $1 …"
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement "$1"
+        .venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --requirement "$1"
         printf '%s\n' "$wanted" >"$stamp"
     fi
 }

@@ -135,21 +135,11 @@ def phone_candidates(term: str, regions: Iterable[str]) -> list[str]:
 
 def _by_name(term: str) -> Q:
     """A first or last name's beginning, or the beginnings of both in either order."""
-    words = term.split()
-    found = _begins("last_name", term) | _begins("first_name", term)
-    if len(words) > 1:
-        first, last = words[0], " ".join(words[1:])
-        found |= _begins("first_name", first) & _begins("last_name", last)
-        found |= _begins("last_name", words[0].rstrip(",")) & _begins("first_name", last)
-    return found
-
-
-def _begins(field: str, text: str) -> Q:
-    # An index finds a beginning only in its exact case, so the usual ways to write a name are all asked for.
-    spellings = dict.fromkeys([text, text.lower(), text.upper(), text.capitalize(), text.title()])
-    found = Q()
-    for spelling in spellings:
-        found |= Q(**{f"{field}__startswith": spelling})
+    found = Q(last_name__istartswith=term) | Q(first_name__istartswith=term)
+    one, _space, other = term.partition(" ")
+    if other:
+        found |= Q(first_name__istartswith=one, last_name__istartswith=other.strip())
+        found |= Q(last_name__istartswith=one.rstrip(","), first_name__istartswith=other.strip())
     return found
 
 

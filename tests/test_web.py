@@ -5,6 +5,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import OperationalError
 from django.test import Client
+from pytest_django import DjangoAssertNumQueries
 
 from config import probes
 
@@ -27,7 +28,7 @@ def test_it_is_not_ready_without_a_database(monkeypatch: pytest.MonkeyPatch) -> 
     assert answer.json()["problem"] == "The database does not answer."
 
 
-def test_machines_get_no_session_and_no_cookie(db: None, django_assert_num_queries: object) -> None:
+def test_machines_get_no_session_and_no_cookie(db: None) -> None:
     answer = Client().get("/api/v1/contacts/")
     assert not answer.cookies
     assert "Vary" not in answer or "Cookie" not in answer["Vary"]
@@ -69,3 +70,9 @@ def test_logging_in_without_a_destination_leads_to_the_first_page(db: None) -> N
     User.objects.create_superuser("boss", password="a-long-password")
     answer = Client().post("/admin/login/", {"username": "boss", "password": "a-long-password"}, follow=True)
     assert answer.redirect_chain[-1][0] == "/admin/"
+
+
+def test_the_system_checks_need_no_database(db: None, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    """Otherwise nothing could be migrated on a fresh machine."""
+    with django_assert_num_queries(0):
+        call_command("check")
