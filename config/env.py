@@ -1,4 +1,4 @@
-"""Strict readers of the environment: a wrong value stops the start with a sentence that names the variable."""
+"""Strict readers of the environment: a wrong value ends the start with one sentence that names the variable."""
 
 import json
 import os
@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.fernet import Fernet
-from django.core.exceptions import ImproperlyConfigured
 
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
@@ -22,7 +21,7 @@ def boolean(name: str, *, default: bool = False) -> bool:
         return default
     if value in _TRUE | _FALSE:
         return value in _TRUE
-    raise ImproperlyConfigured(f"{name} is {value!r}. Write true or false.")
+    raise SystemExit(f"{name} is {value!r}. Write true or false.")
 
 
 def items(name: str) -> list[str]:
@@ -32,7 +31,7 @@ def items(name: str) -> list[str]:
 def number(name: str, default: int) -> int:
     value = text(name, str(default))
     if not value.isdigit():
-        raise ImproperlyConfigured(f"{name} is {value!r}. Write a whole number.")
+        raise SystemExit(f"{name} is {value!r}. Write a whole number.")
     return int(value)
 
 
@@ -42,7 +41,7 @@ def secret_key(*, debug: bool, data_dir: Path) -> str:
     if not value and debug:
         return _kept_secret(data_dir, "secret_key", lambda: secrets.token_urlsafe(50))
     if len(value) < 40 or len(set(value)) < 10:
-        raise ImproperlyConfigured(
+        raise SystemExit(
             "SECRET_KEY is missing or weak. Set it to at least 40 random characters, for instance the output of: "
             "python3 -c 'import secrets; print(secrets.token_urlsafe(50))'"
         )
@@ -55,7 +54,7 @@ def encryption_keys(*, debug: bool, data_dir: Path) -> list[str]:
     if not keys and debug:
         return [_kept_secret(data_dir, "field_encryption_key", lambda: Fernet.generate_key().decode())]
     if not keys:
-        raise ImproperlyConfigured(
+        raise SystemExit(
             "FIELD_ENCRYPTION_KEYS is missing. It keeps the CRM tokens unreadable at rest. Make one with: python3 -c "
             "'import base64,os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())'"
         )
@@ -63,7 +62,7 @@ def encryption_keys(*, debug: bool, data_dir: Path) -> list[str]:
         try:
             Fernet(key)
         except ValueError as error:
-            raise ImproperlyConfigured(
+            raise SystemExit(
                 f"FIELD_ENCRYPTION_KEYS: key number {position} is not 32 bytes in URL-safe base64."
             ) from error
     return keys
