@@ -42,7 +42,9 @@ def test_a_good_secret_key_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert env.secret_key(debug=False, data_dir=tmp_path) == GOOD
 
 
-@pytest.mark.parametrize("keys", ["", "not-a-key", f"{Fernet.generate_key().decode()},broken"])
+@pytest.mark.parametrize(
+    "keys", ["", "not-a-key", f"{Fernet.generate_key().decode()},broken"], ids=["no", "bad", "one bad"]
+)
 def test_bad_encryption_keys_stop_production(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, keys: str) -> None:
     monkeypatch.setenv("FIELD_ENCRYPTION_KEYS", keys)
     with pytest.raises(SystemExit, match="FIELD_ENCRYPTION_KEYS"):
@@ -59,6 +61,8 @@ def test_a_developer_gets_secrets_that_stay_the_same(monkeypatch: pytest.MonkeyP
 
 def test_production_without_a_secret_ends_with_a_sentence_and_no_traceback() -> None:
     clean = {key: value for key, value in os.environ.items() if key not in {"DEBUG", "SECRET_KEY"}}
-    done = subprocess.run([sys.executable, "manage.py", "check"], cwd=ROOT, env=clean, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check"], check=False, cwd=ROOT, env=clean, capture_output=True, text=True
+    )
     assert done.returncode == 1
     assert done.stderr.startswith("SECRET_KEY is missing or weak.")
