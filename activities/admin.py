@@ -34,8 +34,8 @@ from integrations.admin_html import (
 from integrations.models import Tenant
 from integrations.registry import provider_class, provider_label
 from mapping.models import CrmField
-from sync.admin import JOB_TABLES, RECORD_MODELS, replay
 from sync.admin_contacts import ContactAdmin, phone_candidates
+from sync.admin_jobs import JOB_TABLES, RECORD_MODELS, replay
 from sync.models import Contact, SyncJob
 
 RECORD_MODELS[Call._meta.db_table] = Call

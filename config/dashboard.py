@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 
 from activities.models import Call
 from activities.targets import KIND
-from integrations.admin_base import sees_several
+from integrations.admin_base import SECRET_COLUMNS, sees_several
 from integrations.admin_connections import CHANGE, again
 from integrations.admin_html import ago, badge, page_url
 from integrations.models import CrmConnection
@@ -46,8 +46,10 @@ class Step:
 def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Adds what the first page shows to the theme's context; only what the person may see."""
     may = request.user.has_perm
-    shown = cards() if may("integrations.view_crmconnection") else []
-    request.dead_jobs = sum(card.dead_letters for card in shown)  # type: ignore[attr-defined]
+    shown = []
+    if may("integrations.view_crmconnection"):
+        shown = cards()
+        request.dead_jobs = sum(card.dead_letters for card in shown)  # type: ignore[attr-defined]
     shown.sort(key=lambda card: URGENCY.index(card.level))
     context.update(
         {
@@ -151,7 +153,7 @@ def _action_url(row: CrmConnection, name: str) -> str:
 
 def _runs() -> list[dict[str, Any]]:
     runs = SyncRun.objects.select_related("connection", "tenant").order_by("-started_at", "-pk")
-    hidden = [f"connection__{name}" for name in ("access_token", "refresh_token", "secrets")]
+    hidden = [f"connection__{name}" for name in SECRET_COLUMNS]
     return [
         {
             "url": page_url(run),

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from integrations.access import is_support
 from integrations.admin_base import (
+    SECRET_COLUMNS,
     AdminPage,
     Panel,
     Question,
@@ -81,7 +82,7 @@ class TenantAdmin(AdminPage):
         return [] if is_support(request.user) else ["slug", "is_active"]
 
     def panels(self, request: HttpRequest, row: Any) -> Sequence[Panel]:
-        connections = CrmConnection.objects.filter(tenant=row).defer("access_token", "refresh_token", "secrets")
+        connections = CrmConnection.objects.filter(tenant=row).defer(*SECRET_COLUMNS)
         return [
             Panel(
                 title=_("Connections"),

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
+from django.contrib.admin.utils import quote
 from django.contrib.humanize.templatetags.humanize import naturaltime
 from django.db.models import Model
 from django.urls import reverse
@@ -136,7 +137,7 @@ def outward(url: str | None, text: object) -> SafeString | str:
 def page_url(row: Model | type[Model], page: str = "change", **query: object) -> str:
     """The address of an admin page: of an object, or of a model's list with filters."""
     name = f"admin:{row._meta.app_label}_{row._meta.model_name}_{page}"
-    address = reverse(name) if isinstance(row, type) else reverse(name, args=[row.pk])
+    address = reverse(name) if isinstance(row, type) else reverse(name, args=[quote(row.pk)])
     return f"{address}?{urlencode({key: str(value) for key, value in query.items()})}" if query else address
 
 

@@ -3,23 +3,18 @@
 import json
 from typing import Any, ClassVar
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from django.utils.text import capfirst
+from django.http import HttpRequest
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
-from unfold.contrib.filters.admin import AutocompleteSelectFilter
+from django.utils.translation import gettext_lazy
 
 from integrations.admin_base import (
     AdminPage,
-    Question,
     ReadOnlyAdmin,
     RecentValues,
     TenantScopedAdmin,
     any_of,
-    page_action,
 )
 from integrations.admin_html import (
     NOTHING,
@@ -29,39 +24,23 @@ from integrations.admin_html import (
     code_column,
     outward,
     page_link,
-    page_url,
     plain,
     progress,
 )
 from integrations.models import CrmConnection
-from sync import queue
 from sync.admin_connections import RUN_STATUS, ConnectionAdmin, done
-from sync.admin_contacts import CONTACTS, RECORD_STATUS, with_crm_id
-from sync.models import Conflict, Contact, FeedCursor, FieldChange, InboxEvent, SyncJob, SyncRecord, SyncRun, WorkerBeat
+from sync.admin_contacts import RECORD_STATUS, with_crm_id
+from sync.admin_jobs import BY_CONNECTION, SyncJobAdmin, record_link
+from sync.models import Conflict, FeedCursor, FieldChange, InboxEvent, SyncJob, SyncRecord, SyncRun, WorkerBeat
 
-JOB_LEVELS = {"ready": "warning", "leased": "info", "done": "good", "dead": "bad"}
 EVENT_LEVELS = {"received": "warning", "worked": "good", "failed": "bad"}
 CONFLICT_LEVELS = {"open": "bad", "decided": "good"}
-JOB_STATE = badge_column("state", gettext_lazy("state"), JOB_LEVELS)
 EVENT_STATE = badge_column("state", gettext_lazy("state"), EVENT_LEVELS)
 CONFLICT_STATUS = badge_column("status", gettext_lazy("status"), CONFLICT_LEVELS)
-BY_CONNECTION = ("connection", AutocompleteSelectFilter)
 SECRET_HEADERS = ("auth", "cookie", "key", "secret", "signature", "token")
 
-RECORD_MODELS: dict[str, type[Any]] = {CONTACTS: Contact}
-"""Our table → its model, for links from sync records and jobs to the record itself. Apps above add theirs."""
-JOB_TABLES: dict[str, str] = {}
-"""Kind of job → table of its record."""
-
 admin.site.register(CrmConnection, ConnectionAdmin)
-
-
-def _record_link(table: str, record_id: object) -> str:
-    """The admin page of one of our records, or its id when there is none."""
-    model = RECORD_MODELS.get(table)
-    if not model or not record_id:
-        return str(record_id or NOTHING)
-    return page_link(model(pk=record_id), f"{capfirst(model._meta.verbose_name)} {str(record_id)[:8]}…")
+admin.site.register(SyncJob, SyncJobAdmin)
 
 
 @admin.register(SyncRun)
@@ -133,24 +112,11 @@ class SyncRecordAdmin(ReadOnlyAdmin, TenantScopedAdmin):
 
     @admin.display(description=gettext_lazy("our record"))
     def our_record(self, row: SyncRecord) -> str:
-        return _record_link(row.local_table, row.local_record_id)
+        return record_link(row.local_table, row.local_record_id)
 
     @admin.display(description=gettext_lazy("problem"))
     def short_problem(self, row: SyncRecord) -> str:
         return (row.error_message or NOTHING)[:120]
-
-
-class KindFilter(RecentValues):
-    title = gettext_lazy("what")
-    parameter_name = "kind"
-
-
-class CauseFilter(RecentValues):
-    title = gettext_lazy("cause")
-    parameter_name = "cause"
-
-    def rows(self, model_admin: Any) -> QuerySet[Any]:
-        return super().rows(model_admin).filter(state=SyncJob.State.DEAD)
 
 
 class SourceFilter(RecentValues):
@@ -161,86 +127,6 @@ class SourceFilter(RecentValues):
 class RuleFilter(RecentValues):
     title = gettext_lazy("rule")
     parameter_name = "rule"
-
-
-@admin.register(SyncJob)
-class SyncJobAdmin(ReadOnlyAdmin, TenantScopedAdmin):
-    list_display = (
-        "number",
-        JOB_STATE,
-        "kind",
-        "about",
-        "connection",
-        "lane",
-        "attempts",
-        "cause",
-        "short_problem",
-        ago_column("created_at", gettext_lazy("created")),
-    )
-    list_filter = ("state", "lane", KindFilter, CauseFilter, BY_CONNECTION)
-    list_select_related = ("connection",)
-    exact_search = ("id", "local_record_id")
-    search_help_text = gettext_lazy("Job number, or whole id of the record")
-    ordering = ("-pk",)
-    actions = ("try_again_selected",)
-    actions_detail = ("try_again",)
-    what_for = staticmethod(code_column("payload", gettext_lazy("with")))
-    technical = staticmethod(code_column("error_detail", gettext_lazy("technical detail")))
-    fields: ClassVar[Any] = (
-        "connection", "kind", "about", JOB_STATE, "lane", "attempts", "cause", "error", "technical", "what_for", "run",
-        "not_before", "first_attempt_at", "lease_until", "created_at", "finished_at",
-    )  # fmt: skip
-
-    @admin.display(description=gettext_lazy("number"), ordering="id")
-    def number(self, row: SyncJob) -> str:
-        return f"#{row.pk}"
-
-    @admin.display(description=gettext_lazy("about"), ordering="key")
-    def about(self, row: SyncJob) -> str:
-        return _record_link(JOB_TABLES.get(row.kind, ""), row.local_record_id) if row.local_record_id else row.key
-
-    @admin.display(description=gettext_lazy("problem"))
-    def short_problem(self, row: SyncJob) -> str:
-        return row.error[:120] or NOTHING
-
-    def has_replay_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("sync.change_syncjob")
-
-    @admin.action(description=gettext_lazy("Try again"), permissions=["replay"])
-    def try_again_selected(self, request: HttpRequest, queryset: QuerySet[SyncJob]) -> None:
-        replay(self, request, queryset)
-
-    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        row = self.get_object(request, str(object_id))
-        offered: list[Any] = super().get_actions_detail(request, object_id)  # type: ignore[misc]
-        return offered if row is not None and row.state == SyncJob.State.DEAD else []
-
-    @page_action(gettext_lazy("Try again"), icon="replay", permission="sync.change_syncjob")
-    def try_again(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        row = self.found(request, object_id)
-        question = Question(
-            title=_("Try %(job)s again?") % {"job": row},
-            lines=[_("It goes back to the queue with fresh attempts. What the CRM already has is not written twice.")],
-            button=_("Try again"),
-        )
-        page = self.ask(request, row, question)
-        if page:
-            return page
-        replay(self, request, SyncJob.objects.filter(pk=row.pk))
-        return redirect(page_url(row))
-
-
-def replay(page: AdminPage, request: HttpRequest, jobs: QuerySet[SyncJob]) -> int:
-    """Puts dead jobs back to work and says how many; says so as well when none needed it."""
-    count = queue.replay(jobs)
-    if count:
-        text = ngettext("%(count)d job is tried again.", "%(count)d jobs are tried again.", count) % {"count": count}
-        page.message_user(request, text, messages.SUCCESS)
-    else:
-        page.message_user(
-            request, _("None of these needed help: they are done, or waiting for their turn."), messages.INFO
-        )
-    return count
 
 
 @admin.register(InboxEvent)

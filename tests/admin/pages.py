@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.contrib.admin.utils import quote
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 from django.test import Client
@@ -31,8 +32,8 @@ def sample(world: World, model: type[Model]) -> Any:
     return world[model]
 
 
-def page(model: type[Model], name: str, *args: object) -> str:
-    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{name}", args=args)
+def page(model: type[Model], name: str, *args: Any) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{name}", args=[quote(one) for one in args])
 
 
 def row_urls(world: World) -> Iterator[str]:
@@ -49,7 +50,7 @@ def row_urls(world: World) -> Iterator[str]:
 
 def _filled(text: str, row: Model) -> str:
     kind = ContentType.objects.get_for_model(row, for_concrete_model=False)
-    values = {"content_type_id": kind.pk, "object_id": row.pk, "id": row.pk}
+    values = {"content_type_id": kind.pk, "object_id": quote(row.pk), "id": row.pk}
     return "/admin/" + _PARAMETER.sub(lambda found: str(values[found[1]]), text)
 
 

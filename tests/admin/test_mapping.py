@@ -9,6 +9,7 @@ from django.test import Client
 from activities.models import DispositionMap
 from integrations import tenancy
 from integrations.models import CrmConnection, Tenant
+from mapping.compiled import MappingError, Problem
 from mapping.models import ConflictPolicy, FieldMapping, MappingVersion
 from tests import factories
 from tests.admin import pages
@@ -123,8 +124,6 @@ def test_two_rows_cannot_write_one_crm_field(admin_client: Client, ours: World, 
 def test_a_row_that_cannot_be_published_is_told_and_undone(
     admin_client: Client, ours: World, tenant: Tenant, monkeypatch: Any
 ) -> None:
-    from mapping.compiled import MappingError, Problem
-
     def refuse(*_args: Any, **_kwargs: Any) -> None:
         raise MappingError([Problem("title", "path", "Somebody else was faster.")])
 
