@@ -19,7 +19,7 @@ from integrations.admin_html import ago, badge, page_url
 from integrations.models import CrmConnection
 from sync.admin_connections import RUN_STATUS, done
 from sync.health import Card, cards
-from sync.models import SyncJob, SyncRun, WorkerBeat
+from sync.models import SyncJob, SyncRecord, SyncRun, WorkerBeat
 
 MOST_CARDS = 60
 NEWEST = 8
@@ -139,6 +139,9 @@ def next_step(card: Card, may_change: bool) -> Step:
         return Step(_("See what failed"), failures, urgent=True)
     if may_change and card.circuit_breaker_state != "closed":
         return Step(_("Test connection"), _action_url(row, "test"), urgent=True)
+    if card.faulty_records and card.level == "warning":
+        faulty = page_url(SyncRecord, "changelist", sync_status__exact="error", connection__id__exact=row.pk)
+        return Step(_("See which"), faulty)
     if may_change and card.level != "good":
         return Step(_("Sync now"), _action_url(row, "sync_now"), urgent=True)
     return Step(_("Open"), page_url(row))

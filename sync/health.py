@@ -85,7 +85,9 @@ class Card:
 
 def cards() -> list[Card]:
     """A card for each connection in the current scope, in a fixed number of queries."""
-    connections = list(CrmConnection.objects.select_related("tenant").order_by("tenant__name", "provider"))
+    # Without the secrets: a lost key must not take the health page down with it.
+    rows = CrmConnection.objects.defer("access_token", "refresh_token", "secrets").select_related("tenant")
+    connections = list(rows.order_by("tenant__name", "provider"))
     since = timezone.now() - DAY
     ids = [one.pk for one in connections]
     jobs = _grouped(

@@ -3,8 +3,9 @@
 import uuid
 
 from django.contrib.postgres.functions import RandomUUID
+from django.contrib.postgres.indexes import OpClass
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Now, Upper
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -52,6 +53,9 @@ class Contact(TenantOwned):
                 fields=["tenant", "mobile_phone"], name="contact_mobile", condition=~models.Q(mobile_phone="")
             ),
             models.Index(fields=["tenant", "last_name", "first_name", "id"], name="contact_by_name"),
+            # Names are searched by their beginning, whatever the case.
+            models.Index("tenant", OpClass(Upper("last_name"), name="text_pattern_ops"), name="contact_last_name_search"),
+            models.Index("tenant", OpClass(Upper("first_name"), name="text_pattern_ops"), name="contact_first_name_search"),
         ]
         verbose_name = _("contact")
         verbose_name_plural = _("contacts")
