@@ -51,7 +51,8 @@ class LogCalls:
         for activity in activities:
             job, result = jobs[activity.key], written.get(activity.key)
             outcomes.append(_outcome(job, result, pause))
-            if result is not None and result.id:  # also beside an error: the activity exists, something about it is wrong
+            # An id may stand beside an error: the activity exists, but something about it is wrong.
+            if result is not None and result.id:
                 links.append(_link(provider, connection, job, activity, result))
         return Result(outcomes, links)
 

@@ -54,8 +54,12 @@ class Contact(TenantOwned):
             ),
             models.Index(fields=["tenant", "last_name", "first_name", "id"], name="contact_by_name"),
             # Names are searched by their beginning, whatever the case.
-            models.Index("tenant", OpClass(Upper("last_name"), name="text_pattern_ops"), name="contact_last_name_search"),
-            models.Index("tenant", OpClass(Upper("first_name"), name="text_pattern_ops"), name="contact_first_name_search"),
+            models.Index(
+                "tenant", OpClass(Upper("last_name"), name="text_pattern_ops"), name="contact_last_name_search"
+            ),
+            models.Index(
+                "tenant", OpClass(Upper("first_name"), name="text_pattern_ops"), name="contact_first_name_search"
+            ),
         ]
         verbose_name = _("contact")
         verbose_name_plural = _("contacts")
