@@ -25,7 +25,7 @@ MOST_CARDS = 60
 NEWEST = 8
 WORKER_SILENT_AFTER = timedelta(minutes=1)
 URGENCY = ("bad", "warning", "good")
-CARD_ICONS = {"good": "check_circle", "warning": "schedule", "bad": "error"}
+CARD_ICONS = {"good": "check_circle", "warning": "warning", "bad": "error"}
 STATE_ICONS = {
     "connected": "link",
     "needs_reconnecting": "link_off",

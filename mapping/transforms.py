@@ -116,7 +116,10 @@ def _phone(options: Options, context: Context) -> Convert:
         text = value if isinstance(value, str) else str(value) if type(value) is int else ""
         number = _e164(text, region, accept)
         if number is None:
-            raise TransformError(f"The value is {shape(value)}, not a valid phone number for the region {region}.")
+            raise TransformError(
+                f"The value is {shape(value)}, not a valid phone number for the region {region}. "
+                "Write it with its country code in the CRM, or change the home country."
+            )
         return number
 
     return convert
