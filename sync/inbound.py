@@ -27,6 +27,7 @@ from sync.matching import Candidate, Index, Match
 from sync.merge import Decision, merge
 from sync.models import Conflict, Contact, FeedCursor, FieldChange, SyncRecord, SyncRun
 
+ALREADY_RUNNING = "already_running"
 CONTACTS = Contact._meta.db_table
 WRITTEN_FIELDS = [
     "first_name", "last_name", "email", "phone", "mobile_phone", "company", "title", "lead_status", "owner_email",
@@ -93,7 +94,7 @@ class PageWriter:
             connection=self.connection, feed=feed, defaults={"tenant_id": self.connection.tenant_id}
         )
         if (cursor.value or None) != (expected or None):
-            raise Retry("Another run is reading the same records. This one stops.", cause="already_running")
+            raise Retry("Another run is reading the same records. This one stops.", cause=ALREADY_RUNNING)
         found: FeedCursor = cursor
         return found
 

@@ -12,6 +12,7 @@ from integrations.registry import provider_class
 from integrations.transport.client import WORKER
 from sync import queue
 from sync.handlers import Result
+from sync.inbound import ALREADY_RUNNING
 from sync.models import Lane, SyncJob, SyncRun
 from sync.pull import pull
 from sync.queue import Claim, Outcome
@@ -58,7 +59,7 @@ class PullHandler:
                 run=_run_to_go_on(job.payload),
             )
         except Retry as error:
-            if error.cause == "already_running":
+            if error.cause == ALREADY_RUNNING:
                 return Result([Outcome(job, "done")])
             raise
         if pulled.finished:

@@ -8,8 +8,10 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
 from integrations import tenancy
+from integrations.errors import Retry
 from integrations.models import ApiKey, CrmConnection, Tenant
 from integrations.sandbox.server import SandboxServer
+from sync.inbound import ALREADY_RUNNING, PageWriter
 from sync.models import Contact, SyncJob
 
 
@@ -65,6 +67,21 @@ def test_from_a_new_tenant_to_its_contacts(tenant: Tenant, crm: dict[str, Any]) 
     assert run("sync_now", "acme", full=True)["unchanged"] == 3
     with tenancy.everyone():
         assert Contact.objects.count() == 3
+
+
+def test_sync_now_waits_for_a_worker_that_reads_the_same_records(
+    tenant: Tenant, crm: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("connect_crm", "acme", "fakecrm", stdin=crm)
+    real, refusals = PageWriter.apply, iter([True, False])
+
+    def busy_once(self: PageWriter, *args: Any) -> None:
+        if next(refusals, False):
+            raise Retry("Another run is reading the same records. This one stops.", cause=ALREADY_RUNNING)
+        real(self, *args)
+
+    monkeypatch.setattr(PageWriter, "apply", busy_once)
+    assert run("sync_now", "acme")["created"] == 3
 
 
 def test_drain_works_what_is_due_and_says_what_became_of_it(tenant: Tenant, crm: dict[str, Any]) -> None:

@@ -6,12 +6,16 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from integrations.commands import JsonCommand, tenant_by_slug
+from integrations.errors import Retry
 from integrations.models import CrmConnection, Tenant
 from integrations.registry import PROVIDERS, provider_class
 from integrations.transport.client import COMMAND
+from sync.inbound import ALREADY_RUNNING
 from sync.models import SyncRun
 from sync.pull import pull
 
+BUSY_SECONDS = 60.0
+"""How long to wait for a worker that reads the same records."""
 COUNTS = ("created", "updated", "unchanged", "skipped", "conflicts", "errored", "api_calls")
 
 
@@ -59,10 +63,16 @@ class Command(JsonCommand):
         label = f"{connection.get_provider_display()} {object_type}"
         show = None if options["json"] or not sys.stderr.isatty() else _bar(label)
         run: SyncRun | None = None
+        deadline = time.monotonic() + BUSY_SECONDS
         while True:
-            pulled = pull(
-                connection, object_type, COMMAND, full=options["full"] and run is None, run=run, progress=show
-            )
+            try:
+                full = options["full"] and run is None
+                pulled = pull(connection, object_type, COMMAND, full=full, run=run, progress=show)
+            except Retry as error:
+                if error.cause != ALREADY_RUNNING or time.monotonic() > deadline:
+                    raise
+                time.sleep(1.0)  # a worker is at it; go on from where it gets to
+                continue
             run = pulled.run
             if pulled.finished:
                 break
