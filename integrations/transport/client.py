@@ -24,6 +24,8 @@ from integrations.transport.tokens import fresh_credential, refuse_connection
 
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 30.0
+RENEWALS = 2
+"""A fresh token may be refused once: another process may have renewed it a moment before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +88,26 @@ class CrmApi:
                 time.sleep(wait)
 
     def _attempt(
-        self, request: requests.Request, repeatable: bool, accept: Sequence[int], read_timeout: float
+        self,
+        request: requests.Request,
+        repeatable: bool,
+        accept: Sequence[int],
+        read_timeout: float,
+        *,
+        refused: str = "",
+        renewals: int = RENEWALS,
     ) -> requests.Response:
-        """One try, and a second one with a renewed token when the first token was refused."""
-        credential = fresh_credential(self.connection_id, self.provider)
+        """One try, and another with a renewed token while the token is refused; in the end the connection is stopped."""
+        credential = fresh_credential(self.connection_id, self.provider, refused=refused)
         try:
             return self._send(request, credential, repeatable, accept, read_timeout)
         except errors.Reconnect as refusal:
-            if not self.provider.renewable(credential):
+            if not renewals or not self.provider.renewable(credential):
                 refuse_connection(self.connection_id, refusal)
                 raise
-        credential = fresh_credential(self.connection_id, self.provider, refused=credential.access_token)
-        return self._send(request, credential, repeatable, accept, read_timeout)
+        return self._attempt(
+            request, repeatable, accept, read_timeout, refused=credential.access_token, renewals=renewals - 1
+        )
 
     def _send(
         self,

@@ -49,6 +49,17 @@ def test_a_refused_key_that_cannot_be_renewed_stops_the_connection(
     assert fake_crm.counts["GET /me"] == 1
 
 
+def test_a_credential_whose_fresh_tokens_are_refused_too_stops_the_connection(
+    connection: CrmConnection, fake_crm: SandboxServer
+) -> None:
+    fake_crm.service.faults.set([{"kind": "status", "status": 401, "match": "GET /me"}])
+    with pytest.raises(errors.Reconnect):
+        api(connection).request("GET", "/me")
+    with tenancy.everyone():
+        assert CrmConnection.objects.get().status == "needs_reconnecting"
+    assert fake_crm.service.faults.dials[0].kept == 3
+
+
 def test_a_repeatable_request_is_tried_again_within_the_callers_patience(
     connection: CrmConnection, fake_crm: SandboxServer
 ) -> None:
