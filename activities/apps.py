@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 class ActivitiesConfig(AppConfig):
     name = "activities"
-    verbose_name = _("Calls")
+    verbose_name = _("Dialing")
 
     def ready(self) -> None:
         from activities.targets import KIND

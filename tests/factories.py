@@ -51,12 +51,15 @@ def now() -> datetime:
 # --- tenants and people ---------------------------------------------------------------------------------------------
 
 
+PASSPHRASE = "a long pass phrase"
+
+
 def tenant(slug: str, **fields: Any) -> Tenant:
     return _make(Tenant, slug=slug, **{"name": slug.capitalize(), **fields})
 
 
 def user(name: str, *roles: str, tenants: tuple[Tenant, ...] = (), **fields: Any) -> User:
-    made: User = User.objects.create_user(name, f"{name}@example.com", "a long pass phrase", is_staff=True, **fields)
+    made: User = User.objects.create_user(name, f"{name}@example.com", PASSPHRASE, is_staff=True, **fields)
     made.groups.set(Group.objects.filter(name__in=roles))
     with tenancy.everyone():
         for one in tenants:

@@ -1,4 +1,7 @@
+from itertools import chain
+
 import pytest
+from django.apps import apps
 
 from integrations import tenancy
 from integrations.models import ApiKey, Tenant
@@ -52,3 +55,16 @@ def test_the_scope_ends_with_its_block(tenant: Tenant) -> None:
     with tenancy.everyone(), tenancy.scope(tenant.pk):
         pass
     assert tenancy.current_scope() is None
+
+
+def test_every_model_that_names_a_tenant_is_scoped() -> None:
+    ours = [apps.get_app_config(label).get_models() for label in ("integrations", "mapping", "sync", "activities")]
+    owned = [
+        model for model in chain.from_iterable(ours) if any(field.name == "tenant" for field in model._meta.fields)
+    ]
+    assert len(owned) > 15
+    for model in owned:
+        assert issubclass(model, tenancy.TenantOwned), model
+        assert isinstance(model._default_manager, tenancy.ScopedManager), model
+        with pytest.raises(tenancy.ScopeRequired):
+            model._default_manager.exists()
