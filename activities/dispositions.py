@@ -12,15 +12,11 @@ class DispositionTable:
     """The maps of one tenant for one CRM. Names are compared without regard to case and surrounding space."""
 
     def __init__(self, defaults: Mapping[str, Mapping[str, Any]], rows: Mapping[str, Mapping[str, Any]]) -> None:
-        self._values = {_plain(name): dict(values) for name, values in {**defaults}.items()}
-        self._values.update({_plain(name): dict(values) for name, values in rows.items()})
+        self._values = {_plain(name): dict(values) for table in (defaults, rows) for name, values in table.items()}
 
     def values_of(self, disposition: str) -> dict[str, Any]:
         """The CRM's own fields. A disposition that nobody mapped gives none: the CRM's text fields still carry the word."""
         return dict(self._values.get(_plain(disposition), {}))
-
-    def is_mapped(self, disposition: str) -> bool:
-        return _plain(disposition) in self._values
 
 
 def add_defaults(connection: CrmConnection, provider: CrmProvider) -> None:

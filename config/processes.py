@@ -102,9 +102,6 @@ class Processes:
         if child.stdout:
             child.stdout.close()
 
-    def pid(self, name: str) -> int:
-        return self._children[name].pid
-
     def dead(self) -> list[str]:
         """Names of the children that ended by themselves."""
         return [name for name, child in self._children.items() if child.poll() is not None]

@@ -8,6 +8,7 @@ import logging
 import random
 import time
 from collections import Counter
+from dataclasses import replace
 from uuid import UUID
 
 from django.db import transaction
@@ -64,12 +65,14 @@ def _one_batch(connection: CrmConnection, kind: str, patience: Patience) -> list
     claimed = queue.claim(connection.pk, kind, handler.batch_size(provider_class(connection.provider)))
     if not claimed.jobs:
         return []
-    provider, _api = open_crm(connection, patience)
+    provider, api = open_crm(connection, patience)
     pause = float(connection.settings.get("unknown_outcome_pause", provider.unknown_outcome_pause))
     try:
         result = handler.work(provider, claimed)
     except errors.CrmError as error:
-        result = Result([judge(job, error, pause) for job in claimed.jobs])
+        # The batch broke off somewhere: once anything was sent, some of its jobs may be written already.
+        outcomes = [judge(job, error, pause) for job in claimed.jobs]
+        result = Result([replace(one, maybe_written=one.maybe_written or api.calls > 0) for one in outcomes])
     except Exception as error:
         log.exception("A job of kind %s failed in our own code", kind)
         result = Result([_our_fault(job, error) for job in claimed.jobs])

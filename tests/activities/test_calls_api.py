@@ -7,11 +7,14 @@ from rest_framework.test import APIClient
 
 from activities.models import Call
 from integrations import tenancy
+from integrations.errors import Throttled
 from integrations.models import ApiKey, CrmConnection, Tenant
+from integrations.records import CallActivity, Written
 from integrations.sandbox.server import SandboxServer
 from sync.models import Contact, SyncJob
 from sync.work import work
 from tests.activities.conftest import link
+from tests.fake_crm.provider import Provider
 
 URL = "/api/v1/calls/"
 
@@ -114,6 +117,33 @@ def test_a_lost_answer_is_looked_up_and_not_written_twice(
     drain(connection)
     assert client.get(f"{URL}{call_id}/").json()["syncs"][0]["status"] == "logged"
     assert fake_crm.service.store.count("calls") == 1
+
+
+def test_a_batch_that_breaks_off_after_its_first_write_writes_nothing_twice(
+    client: APIClient,
+    contact: Contact,
+    connection: CrmConnection,
+    body: Any,
+    fake_crm: SandboxServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write, refusals = Provider._log, iter([False, True])
+
+    def second_is_throttled(self: Provider, call: CallActivity) -> Written:
+        if next(refusals, False):
+            raise Throttled("The quota is used up.", after=0.0)
+        return write(self, call)
+
+    monkeypatch.setattr(Provider, "_log", second_is_throttled)
+    for number in range(2):
+        client.post(URL, {**body, "external_id": f"d-{number}"})
+    drain(connection)
+    assert fake_crm.service.store.count("calls") == 1
+    with tenancy.everyone():
+        SyncJob.objects.update(not_before="2026-01-01T00:00:00Z")
+    drain(connection)
+    keys = [call["key"] for call in fake_crm.service.store.all("calls")]
+    assert len(keys) == len(set(keys)) == 2
 
 
 def test_a_call_by_number_finds_its_only_owner_and_never_all_who_share_it(

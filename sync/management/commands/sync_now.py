@@ -53,11 +53,10 @@ class Command(JsonCommand):
 
     def _object_types(self, connection: CrmConnection, wanted: str | None) -> list[str]:
         known = provider_class(connection.provider).person_types
-        if wanted and wanted not in known:
-            if len(known) and wanted.lower() in {name.lower() for name in known}:
-                return [name for name in known if name.lower() == wanted.lower()]
+        found = [name for name in known if not wanted or name.lower() == wanted.lower()]
+        if not found:
             raise CommandError(f"{connection.get_provider_display()} has no {wanted!r}. It has: {', '.join(known)}.")
-        return [wanted] if wanted else list(known)
+        return found
 
     def _pull(self, connection: CrmConnection, object_type: str, options: dict[str, Any]) -> SyncRun:
         label = f"{connection.get_provider_display()} {object_type}"
