@@ -163,7 +163,9 @@ FOLLOWUPBOSS_AUTHORIZE_URL = env.text("FOLLOWUPBOSS_AUTHORIZE_URL", "https://app
 FOLLOWUPBOSS_TOKEN_URL = env.text("FOLLOWUPBOSS_TOKEN_URL", "https://app.followupboss.com/oauth/token")
 FOLLOWUPBOSS_SYSTEM = env.text("FOLLOWUPBOSS_SYSTEM")
 FOLLOWUPBOSS_SYSTEM_KEY = env.text("FOLLOWUPBOSS_SYSTEM_KEY")
+HUBSPOT_API_VERSIONS = env.items("HUBSPOT_API_VERSIONS")  # family=version, for instance token=v3 or objects=2026-09
 CRM_ALLOWED_HOSTS = env.items("CRM_ALLOWED_HOSTS")
+LISTENER_CONNECTIONS = env.number("LISTENER_CONNECTIONS", 100)  # how many change streams one listener process holds
 
 # --- REST -----------------------------------------------------------------------------------------------------------
 

@@ -62,6 +62,12 @@ class BreakerOpen(Throttled):
     cause = "breaker_open"
 
 
+class NotReady(Throttled):
+    """The service works on what we asked for earlier (a bulk job): ask again after `after` seconds."""
+
+    cause = "not_ready"
+
+
 class Reconnect(CrmError):
     """The credential is dead; only a person in the CRM can mend it. Work waits, nothing is lost."""
 
@@ -102,6 +108,12 @@ class Stale(CrmError):
     """Somebody else changed the record meanwhile: fetch it again and re-apply."""
 
     cause = "changed_meanwhile"
+
+
+class BadSignature(CrmError):
+    """A delivery that the vendor can't have sent, or not now. It is refused and not looked at any further."""
+
+    cause = "bad_signature"
 
 
 class Unsupported(CrmError):

@@ -168,6 +168,7 @@ class CrmConnection(TenantOwned, Timestamped):
             instance_url=self.instance_url or "",
             expires_at=self.token_expires_at,
             secrets=self.secrets or {},
+            scopes=tuple(self.scopes or ()),
         )
 
     def take(self, credential: Credential) -> None:
@@ -178,6 +179,7 @@ class CrmConnection(TenantOwned, Timestamped):
         self.instance_url = credential.instance_url or None
         self.token_expires_at = credential.expires_at
         self.secrets = dict(credential.secrets)
+        self.scopes = list(credential.scopes) or None
 
     def as_record(self) -> Connection:
         tenant: Any = self.tenant

@@ -55,6 +55,8 @@ class RemoteRecord:
     deleted: bool = False
     inactive: bool = False
     """Kept, but not to be dialled (a trash stage, for instance)."""
+    moved_to: tuple[str, str] | None = None
+    """(object type, id) of the record that it lives on in, after a merge or a conversion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,169 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordWrite:
+    """One record on its way into a CRM. An empty `record_id` creates it.
+
+    `values` are nested as the CRM has them, the way the mapping's outbound side makes them; what is not named stays as it is,
+    None clears. `key` is our own id of the record and makes a creation repeatable. `first_attempt_at` is set when an earlier try
+    may have been written. `unmodified_since` writes only if the CRM's record has not changed since, where the CRM can promise
+    that; a record that has changed is answered with Stale.
+    """
+
+    key: str
+    values: Mapping[str, Any]
+    record_id: str = ""
+    first_attempt_at: datetime | None = None
+    unmodified_since: datetime | None = None
+
+
+Ticket = dict[str, Any]
+"""What it takes to find a bulk job again, in another process and days later: JSON, opaque to everybody but its provider."""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """The fields of an object type; `fields` is None when they have not changed since `stamp` was given out."""
+
+    fields: Sequence[FieldSpec] | None
+    stamp: str = ""
+    """To be shown at the next request; empty when the CRM knows no such thing."""
+
+
+@dataclass(frozen=True, slots=True)
+class CrmUser:
+    """Somebody who works in the CRM and may own records."""
+
+    id: str
+    email: str
+    name: str = ""
+    active: bool = True
+
+
+class Severity(StrEnum):
+    BLOCKING = "blocking"
+    """Something people rely on does not work."""
+    WARNING = "warning"
+    """It works, but not for all records or fields."""
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that a permission check found: what is wrong with what, and what the CRM's administrator has to click."""
+
+    code: str
+    """Stable word: missing_scope, object_hidden, not_creatable, field_hidden, field_missing, …"""
+    subject: str
+    """The scope, object or field."""
+    message: str
+    remedy: str
+    severity: Severity = Severity.WARNING
+
+
+class Change(StrEnum):
+    """What an event says happened. `RESYNC` names no record: the object has to be read again from the last good moment."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    DELETED = "deleted"
+    RESTORED = "restored"
+    MERGED = "merged"
+    ERASED = "erased"
+    """Deleted for privacy: our copy goes too."""
+    RESYNC = "resync"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteEvent:
+    """Something a CRM told by webhook or stream. Most carry no values worth trusting: the records are fetched again."""
+
+    dedupe_key: str
+    """The same delivery again, or another delivery of the same event, has the same key. At most 200 characters."""
+    change: Change
+    object_type: str
+    record_ids: tuple[str, ...] = ()
+    occurred_at: datetime | None = None
+    account_id: str = ""
+    """The CRM's account, where deliveries of several come to one address."""
+    changed: tuple[str, ...] = ()
+    """Field paths that changed, in the words of the mapping, where the event names them."""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """The changed values by those paths, where the event carries them."""
+    moved_to: str = ""
+    """Id of the surviving record of a merge."""
+    ours: bool = False
+    """Carries the mark that our own writes leave. Never a reason to skip values that differ from what we sent."""
+    raw: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One webhook request as it came. `url` is the address that the vendor was given, not what a proxy made of it."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    """Keys in lower case."""
+    body: bytes
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What a delivery's signature is checked against. Empty for an address that serves a whole app."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    account_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a vendor wants to hear once a delivery is stored."""
+
+    body: bytes = b""
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPage:
+    """Events of one channel, and the position to go on from once they are stored.
+
+    `missed` says that events before these are lost for good: the object has to be read again from the last good moment. A page
+    may hold no event at all and only tell that the stream is alive (`channel` empty then).
+    """
+
+    channel: str = ""
+    events: Sequence[RemoteEvent] = ()
+    position: Any = None
+    missed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OAuthApp:
+    """The app that a person gives their consent to: the tenant's own, or this installation's."""
+
+    client_id: str
+    client_secret: str = field(default="", repr=False)
+    login_url: str = ""
+    """The log-in host, where the CRM has several."""
+    own: bool = False
+    """Whether it is the tenant's own, to be kept with the credential."""
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """One trip of a person to the CRM's consent page and back."""
+
+    app: OAuthApp
+    redirect_uri: str
+    state: str = field(repr=False)
+    verifier: str = field(default="", repr=False)
+    """PKCE: 43 to 128 characters of the unreserved set, never shown to the browser."""
+
+
+@dataclass(frozen=True, slots=True)
 class MappingDefault:
     """A row of a provider's default field mapping. `overrides` gives the path on other object types, None for "not there"."""
 
@@ -135,11 +300,12 @@ class MappingDefault:
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """`limit` requests in any `seconds`. `bucket` names what is counted together."""
+    """`limit` requests in any `seconds`. `bucket` names what is counted together: of one connection, or of all when `shared`."""
 
     bucket: str
     limit: int
     seconds: float
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +329,8 @@ class Credential:
     expires_at: datetime | None = field(default=None, repr=False)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Whatever else the kind of credential needs: client id and secret, user name, private key."""
+    scopes: tuple[str, ...] = ()
+    """What the person consented to, where the CRM says so."""
 
 
 @dataclass(frozen=True, slots=True)

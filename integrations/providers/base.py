@@ -7,7 +7,7 @@ an error from `integrations.errors` that says what to do, and the caller does it
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Protocol
 
@@ -19,13 +19,25 @@ from integrations.records import (
     CallActivity,
     ChangePage,
     Connection,
+    Consent,
     Credential,
+    CrmUser,
     Cursor,
+    Delivery,
+    Description,
     Fetched,
     FieldSpec,
+    Finding,
     MappingDefault,
+    OAuthApp,
     RateHint,
     RateLimit,
+    RecordWrite,
+    RemoteEvent,
+    Reply,
+    StreamPage,
+    Ticket,
+    Trust,
     Written,
 )
 from integrations.transport.classify import classify_by_status
@@ -37,6 +49,10 @@ class Api(Protocol):
 
     `repeatable` says that sending the request twice does no harm: only then may the transport try again by itself. It is true
     for GET unless said otherwise. A request that is not repeatable and got no answer raises `OutcomeUnknown`.
+
+    `data` is a body that is not JSON; an iterable of bytes is sent as it comes, and never repeated by itself. With `stream`
+    the body of a good answer has not been read yet: the caller reads it in pieces and closes the response. Cookies are kept
+    between requests.
     """
 
     def request(
@@ -46,10 +62,12 @@ class Api(Protocol):
         *,
         params: Mapping[str, Any] | None = None,
         json: Any = None,
+        data: bytes | Iterable[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
         repeatable: bool | None = None,
         accept: Sequence[int] = (),
         read_timeout: float | None = None,
+        stream: bool = False,
     ) -> requests.Response: ...
 
 
@@ -60,8 +78,22 @@ class TokenCall(Protocol):
     """
 
     def __call__(
-        self, url: str, form: Mapping[str, str], *, basic: tuple[str, str] | None = None
+        self, url: str, form: Mapping[str, str], *, basic: tuple[str, str] | None = None, method: str = "POST"
     ) -> requests.Response: ...
+
+
+class ChangeStream(Protocol):
+    """A subscription to one connection's changes. `pages` blocks and is iterated in one thread; `close` may come from another."""
+
+    def pages(self) -> Iterator[StreamPage]:
+        """Pages in the order of the CRM, until `close`. The next one is asked for once the caller has stored the last.
+
+        Raises the errors of `Api.request`; FixConfig for a right or a switch that somebody has to change in the CRM. It
+        reconnects and subscribes again by itself where the service asks for it.
+        """
+
+    def close(self) -> None:
+        """Ends `pages` within a second or two, telling the CRM where that is possible. May be called twice."""
 
 
 class CrmProvider(ABC):
@@ -80,7 +112,19 @@ class CrmProvider(ABC):
     mapping_object: ClassVar[str]
     """Object type that the default mappings are written for."""
     default_dispositions: ClassVar[Mapping[str, Mapping[str, Any]]]
+    object_types: ClassVar[tuple[str, ...]] = ()
+    """Every object type that `describe`, `fetch` and `write` know; people and calls among them."""
     call_batch_size: ClassVar[int] = 1
+    write_batch_size: ClassVar[int] = 1
+    """How many records one `write` takes."""
+    bulk_from: ClassVar[int] = 0
+    """From so many records on a bulk job beats batches; 0: this CRM has none."""
+    consent_options: ClassVar[tuple[str, ...]] = ()
+    """What a person may say before they go to the consent page, of: login_url, client_id, client_secret."""
+    has_consent_page: ClassVar[bool] = False
+    has_stream: ClassVar[bool] = False
+    app_webhooks: ClassVar[bool] = False
+    """Deliveries for all accounts come to one address of the app and name their account."""
     unknown_outcome_pause: ClassVar[float] = 0
     """Seconds to wait before looking up a call whose first write got no answer."""
 
@@ -137,6 +181,60 @@ class CrmProvider(ABC):
         """
         raise errors.Reconnect(f"{cls.label} refused this credential. Connect again with a new one.")
 
+    # --- consent of a person in the browser -------------------------------------------------------------------------
+
+    @classmethod
+    def oauth_app(cls, options: Mapping[str, str]) -> OAuthApp:
+        """The tenant's own app if `options` name one, else this installation's. Raises FixConfig when there is none."""
+        raise errors.Unsupported(f"{cls.label} has no consent page here. Connect with a key or token.")
+
+    @classmethod
+    def consent_url(cls, consent: Consent, *, another_account: bool = False) -> str:
+        """Where to send the person's browser. `another_account` asks them to log in anew, to choose which account it is."""
+        raise errors.Unsupported(f"{cls.label} has no consent page here. Connect with a key or token.")
+
+    @classmethod
+    def redeem(cls, consent: Consent, answer: Mapping[str, str], call: TokenCall, now: datetime) -> Credential:
+        """The credential for what came back to the callback address (its query, `state` checked already).
+
+        Raises FixConfig with the CRM's reason when the person or the CRM said no, Retry when the token service stumbled.
+        """
+        raise errors.Unsupported(f"{cls.label} has no consent page here. Connect with a key or token.")
+
+    @classmethod  # noqa: B027 - there may be nothing to revoke
+    def revoke(cls, credential: Credential, call: TokenCall) -> None:
+        """Ends this credential at the CRM, as far as it can be ended from outside. A dead one is a success.
+
+        Raises Retry when the service stumbled; the caller disconnects all the same.
+        """
+
+    # --- webhooks ---------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def verify(cls, delivery: Delivery, trust: Trust) -> None:
+        """Raises BadSignature unless the vendor has signed these very bytes, for this address, just now."""
+        raise errors.Unsupported(f"{cls.label} sends no webhooks.")
+
+    @classmethod
+    def read_delivery(cls, delivery: Delivery, trust: Trust) -> list[RemoteEvent]:
+        """The events of a verified delivery. Raises FixData when it can't be read."""
+        raise errors.Unsupported(f"{cls.label} sends no webhooks.")
+
+    @classmethod
+    def reply(cls, delivery: Delivery) -> Reply:
+        """What to answer, with status 200, once all events are stored."""
+        return Reply()
+
+    @classmethod
+    def app_credential(cls) -> Credential:
+        """What manages the app's own webhooks. Raises FixConfig naming the missing settings."""
+        raise errors.Unsupported(f"{cls.label} has no webhooks of an app.")
+
+    @classmethod
+    def subscribe_app(cls, api: Api, url: str) -> list[str]:
+        """Makes the app send everything we use to `url`. Safe to repeat. Returns what was changed, in sentences."""
+        raise errors.Unsupported(f"{cls.label} has no webhooks of an app.")
+
     # --- answers ----------------------------------------------------------------------------------------------------
 
     @classmethod
@@ -171,6 +269,21 @@ class CrmProvider(ABC):
     def describe(self, object_type: str) -> list[FieldSpec]:
         """Every field of the object type that this credential may see."""
 
+    def describe_if_changed(self, object_type: str, stamp: str) -> Description:
+        """`describe`, unless the CRM says that nothing changed since `stamp`. Rights alone may change without its saying so."""
+        return Description(self.describe(object_type))
+
+    def preflight(self) -> list[Finding]:
+        """What this credential may not do that we need, each with what to click. Reads only, changes nothing.
+
+        Never raises for missing rights: they are what it reports.
+        """
+        return []
+
+    def users(self) -> list[CrmUser]:
+        """Everybody who works in the CRM and may own records."""
+        return []
+
     @abstractmethod
     def changes(self, object_type: str, cursor: Cursor | None, paths: Sequence[str]) -> Iterator[ChangePage]:
         """Pages of records changed since the cursor, oldest id or change first; everything when the cursor is None.
@@ -182,6 +295,53 @@ class CrmProvider(ABC):
     @abstractmethod
     def fetch(self, object_type: str, ids: Sequence[str], paths: Sequence[str]) -> Fetched:
         """The records with these ids, in as few requests as the service allows."""
+
+    def removals(self, object_type: str, since: datetime) -> Iterator[RemoteEvent]:
+        """Deletions and merges since then that the CRM still tells of. Empty where it tells of none."""
+        return iter(())
+
+    def ids(self, object_type: str) -> Iterator[Sequence[str]]:
+        """Pages of the ids of every record that this credential can see, at the lowest price the CRM offers."""
+        for page in self.changes(object_type, None, ()):
+            yield [record.id for record in page.records]
+
+    def write(self, object_type: str, writes: Sequence[RecordWrite]) -> list[Written]:
+        """Creates and updates at most `write_batch_size` records and answers for each by its key.
+
+        A creation that meets its own earlier try, or a record that the CRM takes for the same person, ends at that record
+        (`created` false) and updates it. An error that concerns one record stands in its `Written`; one that concerns all of
+        them is raised.
+        """
+        raise errors.Unsupported(f"{self.label}: {object_type} records can't be written.")
+
+    def delete(self, object_type: str, ids: Sequence[str]) -> list[Written]:
+        """Deletes, by the CRM's own kind of deletion. One that is gone already is a success. Keys of the answers are the ids."""
+        raise errors.Unsupported(f"{self.label}: {object_type} records can't be deleted.")
+
+    def merge(self, object_type: str, winner: str, loser: str) -> str:
+        """Merges two records in the CRM and returns the id of the one that is left."""
+        raise errors.Unsupported(
+            f"{self.label} lets no program merge records. Merge them in {self.label} itself; we follow by the next sync."
+        )
+
+    def start_bulk(self, object_type: str, writes: Iterable[RecordWrite]) -> Ticket:
+        """Hands any number of records over as one job, read one by one and never all held. Returns what finds the job again."""
+        raise errors.Unsupported(f"{self.label} has no bulk jobs.")
+
+    def bulk_results(self, ticket: Ticket) -> Iterator[Written]:
+        """What became of each record of a bulk job, in any order. Raises NotReady while the job runs."""
+        raise errors.Unsupported(f"{self.label} has no bulk jobs.")
+
+    def subscribe(self, url: str) -> list[str]:
+        """Makes this account send its webhooks to `url`. Safe to repeat. Returns warnings; never raises for missing rights."""
+        return []
+
+    def unsubscribe(self) -> None:  # noqa: B027 - there may be nothing to take back
+        """Takes back what `subscribe` did; for disconnecting."""
+
+    def open_stream(self, positions: Mapping[str, Any]) -> ChangeStream:
+        """`positions`: channel → the last stored position; a channel that is missing starts with new events only."""
+        raise errors.Unsupported(f"{self.label} has no change stream.")
 
     @abstractmethod
     def log_calls(self, calls: Sequence[CallActivity]) -> list[Written]:

@@ -34,11 +34,15 @@ class Request:
 
 @dataclass(slots=True)
 class Answer:
-    """`body`: dict or list is sent as JSON, str as text, bytes as they are, None as an empty body."""
+    """`body`: dict or list is sent as JSON, str as text, bytes as they are, an iterator of bytes as it comes, None as nothing.
+
+    `later` is called without the store's lock and its answer is sent instead: for a request that is held open.
+    """
 
     status: int = 200
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
+    later: "Callable[[], Answer] | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,20 @@ class Service:
     def key_of(self, call_id: str) -> str:
         """What a call id of ours looks like in a logged call."""
         return call_id
+
+    # --- what people do in the CRM's own pages; each tells whoever listens -------------------------------------------
+
+    def edit(self, object_type: str, record_id: str, fields: Mapping[str, Any]) -> None:
+        """Somebody changes a record by hand. Raises KeyError for one that isn't there."""
+        raise LookupError(f"Nobody edits {object_type} in the {self.slug} sandbox.")
+
+    def add(self, object_type: str, fields: Mapping[str, Any]) -> str:
+        """Somebody makes a record by hand. Returns its id."""
+        raise LookupError(f"Nobody adds {object_type} in the {self.slug} sandbox.")
+
+    def remove(self, object_type: str, record_id: str) -> None:
+        """Somebody deletes a record by hand."""
+        raise LookupError(f"Nobody deletes {object_type} in the {self.slug} sandbox.")
 
     def before(self, request: Request) -> Answer | None:
         """Authentication and rate limits: an answer here is final."""

@@ -2,7 +2,8 @@
 
 Control: `GET /_sandbox/` (what there is), `GET /_sandbox/requests` (counts per method and path shape), `GET|PUT /_sandbox/faults`,
 `POST /_sandbox/clock {"advance": seconds}`, `GET /_sandbox/data/{collection}`, `GET /_sandbox/connect` (settings and a credential),
-`POST /_sandbox/calls {"ids": [our call ids]}` (how each is held, in plain words). It is for tests, demos and benchmarks alone.
+`POST /_sandbox/calls {"ids": [our call ids]}` (how each is held, in plain words),
+`POST /_sandbox/edit|add|remove {"object", "id", "fields"}` (what somebody does in the CRM's own pages). It is for tests, demos and benchmarks alone.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import re
 import socket
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -58,7 +60,7 @@ class SandboxServer(ThreadingHTTPServer):
             self.counts[f"{request.method} {shape_of(request.path)}"] += 1
             answer = self.service.handle(request)
             self.service.store.flush()
-            return answer
+        return answer.later() if answer.later else answer
 
     def _control(self, request: Request) -> Answer:
         what = request.path.removeprefix("/_sandbox").strip("/")
@@ -78,12 +80,25 @@ class SandboxServer(ThreadingHTTPServer):
             )
         if what == "calls":
             return Answer(200, self._audit(request.json()["ids"]))
+        if what in {"edit", "add", "remove"}:
+            return self._by_hand(what, request.json())
         if what.startswith("data/"):
             return Answer(200, list(service.store.all(what.removeprefix("data/"))))
         names = service.store.collections()
         return Answer(
             200, {"service": service.slug, "collections": {name: service.store.count(name) for name in names}}
         )
+
+    def _by_hand(self, what: str, order: dict[str, Any]) -> Answer:
+        service, made = self.service, order.get("id", "")
+        if what == "add":
+            made = service.add(order["object"], order["fields"])
+        elif what == "edit":
+            service.edit(order["object"], made, order["fields"])
+        else:
+            service.remove(order["object"], made)
+        service.store.flush()
+        return Answer(200, {"id": made})
 
     def _audit(self, ids: list[str]) -> dict[str, Any]:
         found: dict[str, list[dict[str, Any]]] = {}
@@ -154,6 +169,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
 
     def _send(self, answer: Answer) -> None:
+        if isinstance(answer.body, Iterator):
+            self._send_in_pieces(answer, answer.body)
+            return
         body, kind = _encode(answer.body)
         self.send_response(answer.status)
         headers = {"Content-Type": kind, **answer.headers} if body else answer.headers
@@ -163,6 +181,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+    def _send_in_pieces(self, answer: Answer, pieces: Iterator[bytes]) -> None:
+        self.send_response(answer.status)
+        for key, value in answer.headers.items():
+            self.send_header(key, value)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for piece in pieces:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        self.wfile.write(b"0\r\n\r\n")
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         """The `Date` header follows the sandbox's clock, as its records do."""

@@ -6,7 +6,7 @@ is raised with the seconds to wait, and the job comes back then.
 
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -68,67 +68,66 @@ class CrmApi:
         *,
         params: Mapping[str, Any] | None = None,
         json: Any = None,
+        data: bytes | Iterable[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
         repeatable: bool | None = None,
         accept: Sequence[int] = (),
         read_timeout: float | None = None,
+        stream: bool = False,
     ) -> requests.Response:
-        request = requests.Request(method, path, params=dict(params or {}), json=json, headers=dict(headers or {}))
-        repeatable = method == "GET" if repeatable is None else repeatable
+        order = _Order(
+            requests.Request(
+                method, path, params=dict(params or {}), json=json, data=data, headers=dict(headers or {})
+            ),
+            method == "GET" if repeatable is None else repeatable,
+            accept,
+            read_timeout or READ_TIMEOUT,
+            stream,
+        )
         attempt = 0
         while True:
             attempt += 1
             try:
-                return self._attempt(request, repeatable, accept, read_timeout or READ_TIMEOUT)
+                return self._attempt(order)
             except errors.Retry as error:
                 wait = retry.delay(attempt, after=error.after, random=random.random())  # noqa: S311 - jitter
-                hopeless = isinstance(error, errors.OutcomeUnknown) or retry.exhausted(attempt)
+                hopeless = isinstance(error, errors.OutcomeUnknown) or retry.exhausted(attempt) or order.once
                 if hopeless or wait > self.patience.retry:
                     raise
                 time.sleep(wait)
 
-    def _attempt(
-        self,
-        request: requests.Request,
-        repeatable: bool,
-        accept: Sequence[int],
-        read_timeout: float,
-        *,
-        refused: str = "",
-        renewals: int = RENEWALS,
-    ) -> requests.Response:
+    def _attempt(self, order: "_Order", *, refused: str = "", renewals: int = RENEWALS) -> requests.Response:
         """One try, and another with a renewed token while the token is refused; in the end the connection is stopped."""
         credential = fresh_credential(self.connection_id, self.provider, refused=refused)
         try:
-            return self._send(request, credential, repeatable, accept, read_timeout)
+            return self._send(order, credential)
         except errors.Reconnect as refusal:
-            if not renewals or not self.provider.renewable(credential):
+            if not self.provider.renewable(credential):
                 refuse_connection(self.connection_id, refusal)
                 raise
-        return self._attempt(
-            request, repeatable, accept, read_timeout, refused=credential.access_token, renewals=renewals - 1
-        )
+            if order.once:
+                fresh_credential(self.connection_id, self.provider, refused=credential.access_token)
+                raise errors.Retry("The access token had run out. It is renewed; the upload starts over.") from refusal
+            if not renewals:
+                refuse_connection(self.connection_id, refusal)
+                raise
+        return self._attempt(order, refused=credential.access_token, renewals=renewals - 1)
 
-    def _send(
-        self,
-        request: requests.Request,
-        credential: Credential,
-        repeatable: bool,
-        accept: Sequence[int],
-        read_timeout: float,
-    ) -> requests.Response:
-        prepared = self._sign(request, credential)
+    def _send(self, order: "_Order", credential: Credential) -> requests.Response:
+        prepared = self._sign(order.request, credential)
         buckets = self.provider.buckets(prepared.method or "", prepared.path_url)
         self._wait_for_turn(buckets)
         self._ask_breaker()
         started = time.monotonic()
         try:
-            response = self._session.send(prepared, timeout=(CONNECT_TIMEOUT, read_timeout), allow_redirects=False)
+            response = self._session.send(
+                prepared, timeout=(CONNECT_TIMEOUT, order.read_timeout), allow_redirects=False, stream=order.stream
+            )
         except requests.ConnectTimeout as error:
             raise self._lost(error, started, sent=False) from error
         except requests.RequestException as error:
-            raise self._lost(error, started, sent=not repeatable) from error
-        return self._judge(response, buckets, repeatable, accept, started)
+            raise self._lost(error, started, sent=not order.repeatable) from error
+        return self._judge(response, buckets, order, started)
 
     def _sign(self, request: requests.Request, credential: Credential) -> requests.PreparedRequest:
         url = request.url if request.url.startswith(("http://", "https://")) else self._base(credential) + request.url
@@ -138,6 +137,7 @@ class CrmApi:
             url,
             params=request.params,
             json=request.json,
+            data=request.data,
             headers={"Accept": "application/json", **self.provider.auth_headers(credential), **request.headers},
         )
         return self._session.prepare_request(signed)
@@ -147,6 +147,8 @@ class CrmApi:
 
     def _wait_for_turn(self, buckets: Sequence[str]) -> None:
         known = [self._limits.get(bucket) or RateLimit(bucket, 1_000_000, 1.0) for bucket in buckets]
+        if known:
+            known += [limit for limit in self._limits.values() if limit.shared and limit.bucket not in buckets]
         slot = limits.take(str(self.connection_id), known, max_wait=self.patience.turn)
         if slot.wait < 0:
             raise errors.Throttled(
@@ -173,12 +175,11 @@ class CrmApi:
         self,
         response: requests.Response,
         buckets: Sequence[str],
-        repeatable: bool,
-        accept: Sequence[int],
+        order: "_Order",
         started: float,
     ) -> requests.Response:
         self.calls += 1
-        problem = None if response.status_code in accept else self.provider.classify(response)
+        problem = None if response.status_code in order.accept else self.provider.classify(response)
         throttled = isinstance(problem, errors.Throttled)
         stumbled = isinstance(problem, errors.Retry) and not throttled and _is_outage(response)
         breaker.leave(str(self.connection_id), healthy=not stumbled, error=problem.message if problem else "")
@@ -189,10 +190,26 @@ class CrmApi:
         if isinstance(problem, errors.Throttled):
             problem.after = problem.after or retry_after(response) or 10.0
             limits.close(str(self.connection_id), buckets[:1], problem.after)
-        if stumbled and not repeatable:
+        if stumbled and not order.repeatable:
             # A server error may follow the write: only a look-up tells.
             raise errors.OutcomeUnknown(problem.message, detail=problem.detail, status=problem.status)
         raise problem
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What was asked for, through all its tries."""
+
+    request: requests.Request
+    repeatable: bool
+    accept: Sequence[int]
+    read_timeout: float
+    stream: bool
+
+    @property
+    def once(self) -> bool:
+        """A body that is read while it is sent is gone after the first try."""
+        return self.request.data is not None and not isinstance(self.request.data, bytes | list | dict)
 
 
 def _is_outage(response: requests.Response) -> bool:

@@ -45,9 +45,11 @@ def take(connection_id: str, limits: Sequence[RateLimit], *, max_wait: float) ->
 
 
 def _take_one(connection_id: str, limit: RateLimit, max_wait: float) -> float:
+    key = f"shared:{limit.bucket}" if limit.shared else bucket_key(connection_id, limit.bucket)
+    owner = None if limit.shared else connection_id
     return _call(
         "SELECT dialbridge_take_slot(%s, %s, %s, %s, %s)",
-        [bucket_key(connection_id, limit.bucket), connection_id, limit.limit, limit.seconds + MARGIN_SECONDS, max_wait],
+        [key, owner, limit.limit, limit.seconds + MARGIN_SECONDS, max_wait],
     )
 
 

@@ -101,12 +101,15 @@ def refuse_connection(connection_id: UUID, error: errors.CrmError) -> None:
 def token_call(provider: type[CrmProvider]) -> TokenCall:
     """Sends single requests to the token endpoints of this provider."""
 
-    def call(url: str, form: Mapping[str, str], *, basic: tuple[str, str] | None = None) -> requests.Response:
+    def call(
+        url: str, form: Mapping[str, str], *, basic: tuple[str, str] | None = None, method: str = "POST"
+    ) -> requests.Response:
         check_url(url, provider.hosts, provider.label)
         with requests.Session() as session:
             session.trust_env = False  # a .netrc must not replace our own credentials
             try:
-                return session.post(
+                return session.request(
+                    method,
                     url,
                     data=dict(form),
                     auth=basic,

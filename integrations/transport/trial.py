@@ -1,6 +1,6 @@
 """Tries a credential before it is stored: one attempt a request, nothing shared, nothing remembered."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import requests
@@ -32,39 +32,37 @@ class TrialApi:
         *,
         params: Mapping[str, Any] | None = None,
         json: Any = None,
+        data: bytes | Iterable[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
         repeatable: bool | None = None,
         accept: Sequence[int] = (),
         read_timeout: float | None = None,
+        stream: bool = False,
     ) -> requests.Response:
+        request = requests.Request(
+            method, path, params=dict(params or {}), json=json, data=data, headers=dict(headers or {})
+        )
         try:
-            return self._send(method, path, params, json, headers, accept)
+            return self._send(request, accept)
         except errors.Reconnect:
             if not self.provider.renewable(self.credential):
                 raise
         self._renew()
-        return self._send(method, path, params, json, headers, accept)
+        return self._send(request, accept)
 
-    def _send(
-        self,
-        method: str,
-        path: str,
-        params: Mapping[str, Any] | None,
-        json: Any,
-        headers: Mapping[str, str] | None,
-        accept: Sequence[int],
-    ) -> requests.Response:
-        url = path if path.startswith("http") else self.provider.base_url(self.credential) + path
+    def _send(self, request: requests.Request, accept: Sequence[int]) -> requests.Response:
+        url = request.url if request.url.startswith("http") else self.provider.base_url(self.credential) + request.url
         check_url(url, self.provider.hosts, self.provider.label)
-        signed = {"Accept": "application/json", **self.provider.auth_headers(self.credential), **(headers or {})}
+        signed = {"Accept": "application/json", **self.provider.auth_headers(self.credential), **request.headers}
         with requests.Session() as session:
             session.trust_env = False
             try:
                 response = session.request(
-                    method,
+                    request.method or "GET",
                     url,
-                    params=dict(params or {}),
-                    json=json,
+                    params=request.params,
+                    json=request.json,
+                    data=request.data or None,
                     headers=signed,
                     timeout=TIMEOUT,
                     allow_redirects=False,

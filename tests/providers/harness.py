@@ -1,6 +1,6 @@
 """Runs a provider against its sandbox over real HTTP without a database: one attempt a request, no limiter, no breaker."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,10 +33,12 @@ class PlainApi:
         *,
         params: Mapping[str, Any] | None = None,
         json: Any = None,
+        data: bytes | Iterable[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
         repeatable: bool | None = None,
         accept: Sequence[int] = (),
         read_timeout: float | None = None,
+        stream: bool = False,
     ) -> requests.Response:
         self.calls.append(f"{method} {path}")
         url = path if path.startswith("http") else self.base_url + path
@@ -47,9 +49,11 @@ class PlainApi:
                 url,
                 params=dict(params or {}),
                 json=json,
+                data=data,
                 headers=signed,
                 timeout=read_timeout or 10,
                 allow_redirects=False,
+                stream=stream,
             )
         except requests.RequestException as error:
             safe = method == "GET" if repeatable is None else repeatable
@@ -63,8 +67,10 @@ class PlainApi:
         return response
 
 
-def token_call(url: str, form: Mapping[str, str], *, basic: tuple[str, str] | None = None) -> requests.Response:
-    return requests.post(url, data=dict(form), auth=basic, timeout=10, allow_redirects=False)
+def token_call(
+    url: str, form: Mapping[str, str], *, basic: tuple[str, str] | None = None, method: str = "POST"
+) -> requests.Response:
+    return requests.request(method, url, data=dict(form), auth=basic, timeout=10, allow_redirects=False)
 
 
 def serve(service: type[Service]) -> SandboxServer:
