@@ -3,7 +3,8 @@
 Control: `GET /_sandbox/` (what there is), `GET /_sandbox/requests` (counts per method and path shape), `GET|PUT /_sandbox/faults`,
 `POST /_sandbox/clock {"advance": seconds}`, `GET /_sandbox/data/{collection}`, `GET /_sandbox/connect` (settings and a credential),
 `POST /_sandbox/calls {"ids": [our call ids]}` (how each is held, in plain words),
-`POST /_sandbox/edit|add|remove {"object", "id", "fields"}` (what somebody does in the CRM's own pages). It is for tests, demos and benchmarks alone.
+`POST /_sandbox/edit|add|remove {"object", "id", "fields"}` (what somebody does in the CRM's own pages).
+It is for tests, demos and benchmarks alone.
 """
 
 import contextlib
