@@ -19,6 +19,7 @@ HISTORY = {
     "sync.fieldchange": READ_ONLY,
     "mapping.mappingversion": READ_ONLY,
     "mapping.crmfield": READ_ONLY,
+    "mapping.schemachange": READ_ONLY,
 }
 
 ROLES: dict[str, dict[str, tuple[str, ...]]] = {

@@ -82,6 +82,7 @@ NAVIGATION: list[dict[str, Any]] = [
             _list(_("Field mappings"), "compare_arrows", "mapping.fieldmapping"),
             _list(_("Mapping versions"), "layers", "mapping.mappingversion"),
             _list(_("CRM fields"), "list_alt", "mapping.crmfield"),
+            _list(_("Changes in CRM fields"), "difference", "mapping.schemachange"),
             _list(_("Dispositions"), "label", "activities.dispositionmap"),
             _list(_("Conflict policy"), "gavel", "mapping.conflictpolicy"),
         ],

@@ -16,11 +16,11 @@ from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 from integrations.admin_base import Panel, Question, ReadOnlyAdmin, TenantScopedAdmin, page_action
-from integrations.admin_html import NOTHING, ago_column, badge, code_column, plain, yes_column
+from integrations.admin_html import NOTHING, ago_column, badge, bullets, code_column, plain, yes_column
 from mapping.admin_forms import ConflictPolicyForm, FieldMappingForm
 from mapping.compiled import MappingError
 from mapping.fields import DIALER_FIELDS
-from mapping.models import ConflictPolicy, CrmField, FieldMapping, MappingVersion
+from mapping.models import ConflictPolicy, CrmField, FieldMapping, MappingVersion, SchemaChange
 from mapping.publishing import ENTITY, publish, restore
 
 WORDS = (
@@ -28,6 +28,7 @@ WORDS = (
     yes_column("custom", gettext_lazy("custom")),
     yes_column("required", gettext_lazy("required")),
 )
+LONGEST_CHOICES = 8
 DIRECTIONS = dict(FieldMapping.Direction.choices)
 
 
@@ -205,6 +206,55 @@ class CrmFieldAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     @admin.display(description=gettext_lazy("in the CRM"), ordering="missing_since")
     def presence(self, row: CrmField) -> str:
         return badge(_("Missing"), "bad") if row.missing_since else badge(_("Found"), "good")
+
+
+class BreaksFilter(admin.SimpleListFilter):
+    title = gettext_lazy("mapping")
+    parameter_name = "breaks"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("yes", gettext_lazy("Breaks mapping rows")), ("no", gettext_lazy("Breaks nothing"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() is None:
+            return queryset
+        return queryset.filter(breaks=[]) if self.value() == "no" else queryset.exclude(breaks=[])
+
+
+@admin.register(SchemaChange)
+class SchemaChangeAdmin(ReadOnlyAdmin, TenantScopedAdmin):
+    list_display = ("found_at", "connection", "object_type", "label", "change", "was", "now", "breaks_rows")
+    list_filter = (("connection", AutocompleteSelectFilter), "connection__provider", "change", BreaksFilter)
+    list_select_related = ("connection",)
+    search_fields = ("label__icontains", "path__icontains")
+    search_help_text = gettext_lazy("Part of the label or API name")
+    fields = ("found_at", "connection", "object_type", "path", "label", "change", "was", "now", "breaks_rows")
+    ordering = ("-pk",)
+
+    @admin.display(description=gettext_lazy("before"))
+    def was(self, row: SchemaChange) -> str:
+        return change_value(row.before)
+
+    @admin.display(description=gettext_lazy("now"))
+    def now(self, row: SchemaChange) -> str:
+        return change_value(row.after)
+
+    @admin.display(description=gettext_lazy("breaks"))
+    def breaks_rows(self, row: SchemaChange) -> str:
+        return bullets(f"{one['dialer_field']}: {one['why']}" for one in row.breaks)
+
+
+def change_value(value: Any) -> str:
+    """A field's attribute in words; of a picklist its labels."""
+    if isinstance(value, list):
+        labels = [str(label) for _value, label in value]
+        shown = ", ".join(labels[:LONGEST_CHOICES])
+        return shown + (
+            _(" and %(count)d more") % {"count": len(labels) - LONGEST_CHOICES} if len(labels) > LONGEST_CHOICES else ""
+        )
+    if isinstance(value, bool):
+        return str(_("yes") if value else _("no"))
+    return NOTHING if value is None else str(value)
 
 
 @admin.register(ConflictPolicy)

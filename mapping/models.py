@@ -145,6 +145,63 @@ class CrmField(TenantOwned):
         return f"{self.object_type}.{self.path}"
 
 
+class CrmObject(TenantOwned):
+    """An object type of the CRM whose fields we keep, and when they were last looked at."""
+
+    connection = models.ForeignKey(CrmConnection, on_delete=models.CASCADE, related_name="objects_seen")
+    object_type = models.CharField(_("CRM object"), max_length=100)
+    stamp = models.CharField(max_length=200, default="", blank=True)
+    checked_at = models.DateTimeField(_("last looked at"))
+    read_at = models.DateTimeField(_("last read in full"))
+
+    class Meta:
+        db_table = "crm_objects"
+        ordering = ["object_type"]
+        constraints = [models.UniqueConstraint(fields=["connection", "object_type"], name="crm_object_once")]
+        verbose_name = _("CRM object")
+        verbose_name_plural = _("CRM objects")
+
+    def __str__(self) -> str:
+        return self.object_type
+
+
+class SchemaChange(TenantOwned):
+    """Something that changed in a CRM's fields since the last look, with the mapping rows that it breaks."""
+
+    class Kind(models.TextChoices):
+        ADDED = "added", _("New field")
+        RETURNED = "returned", _("Field is back")
+        REMOVED = "removed", _("Field is gone or hidden")
+        LABEL = "label", _("New label")
+        KIND = "kind", _("Other type")
+        WRITABLE = "writable", _("Right to write changed")
+        REQUIRED = "required", _("Required or not any more")
+        MAX_LENGTH = "max_length", _("Other length")
+        OPTIONS = "options", _("Other choices")
+
+    id = models.BigAutoField(primary_key=True)
+    connection = models.ForeignKey(CrmConnection, on_delete=models.CASCADE, related_name="schema_changes")
+    object_type = models.CharField(_("CRM object"), max_length=100)
+    path = models.CharField(_("field"), max_length=300)
+    label = models.CharField(_("label"), max_length=300)
+    change = models.CharField(_("what changed"), max_length=20, choices=Kind.choices)
+    before = models.JSONField(_("before"), null=True)
+    after = models.JSONField(_("now"), null=True)
+    breaks = models.JSONField(_("breaks"), default=list)
+    """[{"dialer_field", "why"}]: the rows of the mapping in force at that moment."""
+    found_at = models.DateTimeField(_("found"))
+
+    class Meta:
+        db_table = "schema_changes"
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["connection", "-id"], name="schema_change_newest")]
+        verbose_name = _("schema change")
+        verbose_name_plural = _("schema changes")
+
+    def __str__(self) -> str:
+        return f"{self.object_type}.{self.path}"
+
+
 class ConflictPolicy(TenantOwned, Timestamped):
     """A tenant's rule for conflicts: a default, and overrides by dialer field."""
 

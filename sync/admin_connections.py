@@ -4,25 +4,34 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
+from django.db.models import Max
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from integrations import tenancy
 from integrations.admin_base import Panel, Question, page_action
 from integrations.admin_connections import CHANGE, STATE_FIELDS, ConnectionPage
-from integrations.admin_html import ago, badge, badge_column, page_link, page_url, progress
+from integrations.admin_html import ago, badge, badge_column, bullets, page_link, page_url, progress
+from integrations.crm import open_crm
+from integrations.errors import CrmError
 from integrations.models import CrmConnection
+from integrations.transport.client import PERSON
+from mapping import discovery
+from mapping.models import CrmObject, SchemaChange
 from sync import health, queue
 from sync.models import FeedCursor, SyncJob, SyncRun
 from sync.pulling import enqueue_all
 
 RUN_STATUS = badge_column("status", gettext_lazy("status"), {"running": "info", "done": "good", "failed": "bad"})
 LAST_RUNS = 10
+LAST_CHANGES = 10
 OFFERED: dict[str, Callable[[CrmConnection], bool]] = {
     "test": lambda row: row.status != CrmConnection.Status.DISCONNECTED,
     "sync_now": lambda row: row.is_usable,
+    "read_fields": lambda row: row.is_usable,
     "pause": lambda row: row.is_usable,
     "resume": lambda row: row.status == CrmConnection.Status.PAUSED,
     "reconnect": lambda _row: True,
@@ -35,7 +44,7 @@ class ConnectionAdmin(ConnectionPage):
         (gettext_lazy("State"), {"fields": ("verdict", *STATE_FIELDS)}),
         *ConnectionPage.fieldsets[1:],
     )
-    actions_detail: ClassVar[Any] = ("sync_now", "test", "pause", "resume", "reconnect")
+    actions_detail: ClassVar[Any] = ("sync_now", "test", "read_fields", "pause", "resume", "reconnect")
 
     @admin.display(description=gettext_lazy("how it is doing"))
     def verdict(self, row: CrmConnection) -> str:
@@ -44,7 +53,7 @@ class ConnectionAdmin(ConnectionPage):
         return badge(card.headline, card.level)
 
     def panels(self, request: HttpRequest, row: Any) -> Sequence[Panel]:
-        return [_runs(row), _cursors(row), *super().panels(request, row)]
+        return [_runs(row), _cursors(row), _schema_changes(row), *super().panels(request, row)]
 
     def connected(self, request: HttpRequest, row: CrmConnection) -> None:
         enqueue_all([row])
@@ -78,6 +87,33 @@ class ConnectionAdmin(ConnectionPage):
             return self.answer(request, row, words, messages.ERROR)
         count = enqueue_all([row])
         return self.answer(request, row, _("Queued: %(count)d passes, one for each kind of record.") % {"count": count})
+
+    @page_action(gettext_lazy("Read fields again"), icon="manage_search", permission=CHANGE)
+    def read_fields(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        row = self.found(request, object_id)
+        question = Question(
+            title=_("Read the fields of %(connection)s again?") % {"connection": row},
+            lines=[
+                _("We ask the CRM which fields it has, and compare them with what we know. It changes nothing there."),
+                _("It happens by itself every hour; this only does it at once."),
+            ],
+            button=_("Read now"),
+        )
+        page = self.ask(request, row, question)
+        if page:
+            return page
+        try:
+            changes = discovery.refresh(row, open_crm(row, PERSON)[0])
+        except CrmError as error:
+            return self.answer(
+                request, row, _("It did not work: %(problem)s") % {"problem": error.message}, messages.ERROR
+            )
+        broken = sum(1 for one in changes if one.breaks)
+        if not changes:
+            return self.answer(request, row, _("The fields were read. Nothing has changed."))
+        words = _("The fields were read: %(count)d changes, %(broken)d of them break the mapping.")
+        level = messages.WARNING if broken else messages.SUCCESS
+        return self.answer(request, row, words % {"count": len(changes), "broken": broken}, level)
 
     @page_action(gettext_lazy("Pause"), icon="pause", permission=CHANGE)
     def pause(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -147,6 +183,29 @@ def _runs(row: CrmConnection) -> Panel:
     headers = [_("Run"), _("Status"), _("Records"), _("Started"), _("Problem")]
     more = (page_url(SyncJob, "changelist", connection__id__exact=row.pk), _("Jobs of this connection"))
     return Panel(_("Last runs"), headers, rows, _("Nothing was read yet."), more)
+
+
+def _schema_changes(row: CrmConnection) -> Panel:
+    changes = SchemaChange.objects.filter(connection=row).order_by("-pk")[:LAST_CHANGES]
+    rows = [
+        [
+            ago(one.found_at),
+            f"{one.object_type}: {one.label}",
+            one.get_change_display(),
+            bullets(f"{broken['dialer_field']}: {broken['why']}" for broken in one.breaks),
+        ]
+        for one in changes
+    ]
+    seen = CrmObject.objects.filter(connection=row).aggregate(last=Max("checked_at"))["last"]
+    empty = (
+        format_html(_("Nothing has changed since the connection was made. Last look: {}."), ago(seen))
+        if seen
+        else _("The CRM's fields have not been read yet.")
+    )
+    more = (page_url(SchemaChange, "changelist", connection__id__exact=row.pk), _("All changes"))
+    return Panel(
+        _("What changed in the CRM's fields"), [_("Found"), _("Field"), _("Change"), _("Breaks")], rows, empty, more
+    )
 
 
 def _cursors(row: CrmConnection) -> Panel:

@@ -8,9 +8,11 @@ class SyncConfig(AppConfig):
     verbose_name = _("Sync")
 
     def ready(self) -> None:
-        from sync import handlers, pulling, schedules
+        from sync import handlers, pulling, schedules, upkeep
 
         handlers.register(pulling.KIND, pulling.PullHandler())
+        handlers.register(upkeep.FIELDS, upkeep.FieldsHandler())
+        handlers.register(upkeep.RIGHTS, upkeep.RightsHandler())
         post_migrate.connect(
             lambda using="default", **_: schedules.install(using),
             sender=apps.get_app_config("django_q"),

@@ -8,7 +8,7 @@ from django_q.models import Task
 
 from integrations import tenancy
 from integrations.models import CrmConnection
-from sync import pulling, queue
+from sync import pulling, queue, upkeep
 from sync.work import work as work_jobs
 
 
@@ -30,5 +30,20 @@ def tidy() -> None:
 def catch_up() -> None:
     """Asks every working connection for what changed since the last pass."""
     with tenancy.everyone():
-        connections = list(CrmConnection.objects.filter(status=CrmConnection.Status.CONNECTED, tenant__is_active=True))
-        pulling.enqueue_all(connections)
+        pulling.enqueue_all(_working())
+
+
+def read_fields() -> None:
+    """Looks whether the CRMs' fields changed."""
+    with tenancy.everyone():
+        upkeep.enqueue(upkeep.FIELDS, _working())
+
+
+def check_rights() -> None:
+    """Checks every night what each credential may still do."""
+    with tenancy.everyone():
+        upkeep.enqueue(upkeep.RIGHTS, _working())
+
+
+def _working() -> list[CrmConnection]:
+    return list(CrmConnection.objects.filter(status=CrmConnection.Status.CONNECTED, tenant__is_active=True))
