@@ -2,6 +2,7 @@
 
 Control: `GET /_sandbox/` (what there is), `GET /_sandbox/requests` (counts per method and path shape), `GET|PUT /_sandbox/faults`,
 `POST /_sandbox/clock {"advance": seconds}`, `GET /_sandbox/data/{collection}`, `GET /_sandbox/connect` (settings and a credential),
+`GET /_sandbox/statuses` (how often each status was answered),
 `POST /_sandbox/calls {"ids": [our call ids]}` (how each is held, in plain words),
 `POST /_sandbox/edit|add|remove {"object", "id", "fields"}` (what somebody does in the CRM's own pages).
 It is for tests, demos and benchmarks alone.
@@ -37,6 +38,7 @@ class SandboxServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
         self.service = service
         self.counts: Counter[str] = Counter()
+        self.statuses: Counter[int] = Counter()
         with service.store.lock:
             service.seed()
             service.store.flush()
@@ -60,6 +62,7 @@ class SandboxServer(ThreadingHTTPServer):
                 return self._control(request)
             self.counts[f"{request.method} {shape_of(request.path)}"] += 1
             answer = self.service.handle(request)
+            self.statuses[answer.status] += 1
             self.service.store.flush()
         return answer.later() if answer.later else answer
 
@@ -75,6 +78,8 @@ class SandboxServer(ThreadingHTTPServer):
             return Answer(200, {"now": service.clock.now().isoformat()})
         if what == "requests":
             return Answer(200, dict(self.counts))
+        if what == "statuses":
+            return Answer(200, dict(self.statuses))
         if what == "connect":
             return Answer(
                 200, {"environment": service.environment(self.url), "credential": service.credential(self.url)}

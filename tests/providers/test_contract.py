@@ -1,94 +1,20 @@
 """What every CRM has to do, run for each of the registry against its sandbox, over real HTTP and the real transport."""
 
 import logging
-import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
 from integrations import errors, tenancy
 from integrations.connecting import check, connect
-from integrations.crm import open_crm
 from integrations.models import CrmConnection, Tenant
-from integrations.providers.base import CrmProvider
-from integrations.records import CallActivity, Direction
-from integrations.registry import PROVIDERS, provider_class, sandbox_class
-from integrations.sandbox.server import SandboxServer
-from integrations.transport.client import Patience
+from integrations.registry import provider_class
 from mapping.models import CrmField, FieldMapping
 from mapping.publishing import compiled
 from sync.models import Contact, SyncRecord
 from sync.pull import pull
-from tests.providers.harness import serve
-
-PATIENCE = Patience(turn=12, retry=3)
-
-
-@dataclass
-class Case:
-    slug: str
-    server: SandboxServer
-    tenant: Tenant
-    credential: dict[str, Any]
-    row: CrmConnection
-    known: tuple[str, str] | None = None
-
-    @property
-    def provider(self) -> CrmProvider:
-        return open_crm(self.row, PATIENCE)[0]
-
-    def record(self) -> tuple[str, str]:
-        """Object type and id of somebody with a phone."""
-        self.known = self.known or self._somebody()
-        return self.known
-
-    def _somebody(self) -> tuple[str, str]:
-        kind = self.provider.person_types[0]
-        paths = compiled(self.row, kind).engine.crm_fields
-        page = next(iter(self.provider.changes(kind, None, paths)))
-        engine = compiled(self.row, kind).engine
-        with engine.session() as session:
-            found = next(one for one in page.records if session.inbound(one.fields).values.get("phone"))
-        return found.object_type, found.id
-
-    def call(self, **more: Any) -> CallActivity:
-        object_type, record_id = self.record()
-        standard = CallActivity(
-            key=str(uuid.uuid4()),
-            object_type=object_type,
-            record_id=record_id,
-            direction=Direction.OUTBOUND,
-            started_at=datetime(2026, 1, 21, 14, 30, tzinfo=UTC),
-            duration_seconds=342,
-            disposition="Voicemail",
-            outcome=provider_class(self.slug).default_dispositions["Voicemail"],
-            subject="Call - Voicemail",
-            notes="Left a message <b>twice</b> & hung up\nsecond line – naïve",
-            phone="+14155550123",
-            recording_url="https://dialer.example/api/recordings/1/play",
-        )
-        return replace(standard, **more)
-
-    def held(self, key: str) -> list[Any]:
-        marked = self.server.service.key_of(key)
-        return [one for one in self.server.service.logged_calls() if one.key == marked]
-
-
-@pytest.fixture(params=list(PROVIDERS))
-def case(request: pytest.FixtureRequest, tenant: Tenant, settings: Any) -> Iterator[Case]:
-    slug = request.param
-    server = serve(sandbox_class(slug))
-    for name, value in server.service.environment(server.url).items():
-        setattr(settings, name, value)
-    settings.CRM_ALLOWED_HOSTS = [server.url.removeprefix("http://")]
-    with tenancy.scope(tenant.pk):
-        credential = server.service.credential(server.url)
-        row, _account = connect(tenant, slug, credential)
-        yield Case(slug, server, tenant, credential, row)
-    server.close()
+from tests.providers.case import PATIENCE, Case
 
 
 def test_connecting_finds_the_account_its_fields_and_gives_default_mappings(case: Case) -> None:
