@@ -1,0 +1,282 @@
+"""A tenant's configuration as one JSON document: field mappings, conflict rules, disposition maps.
+
+Reading a document is all or nothing: every problem is found first and told with its path, then everything is replaced in one
+transaction and published as new mapping versions. A key that the document leaves out is left as it is.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+
+from activities.models import DispositionMap
+from integrations.models import Tenant
+from integrations.registry import PROVIDERS
+from mapping.compiled import CompiledMapping, MappingError
+from mapping.fields import DIALER_FIELDS, UnknownFieldError, dialer_field
+from mapping.models import ConflictPolicy, FieldMapping, Strategy
+from mapping.publishing import engine_row, publish
+from mapping.transforms import TRANSFORMS
+
+Document = dict[str, Any]
+
+ROW_KEYS: Mapping[str, type | tuple[type, ...]] = {
+    "crm_provider": str,
+    "sync_direction": str,
+    "dialer_entity": str,
+    "dialer_field": str,
+    "crm_object": str,
+    "crm_field": str,
+    "transform_rule": (str, type(None)),
+    "custom_transform": (dict, type(None)),
+    "is_required": bool,
+    "is_active": bool,
+    "strategy": str,
+    "validations": list,
+    "object_overrides": dict,
+}
+"""The columns of a mapping row in the document, and what JSON they take."""
+NEEDED = ("crm_provider", "sync_direction", "dialer_entity", "dialer_field", "crm_object", "crm_field")
+SPOKEN = {"call_notes": "notes"}
+"""Names that conflict rules use beside the dialer's own fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong at which place of the document."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+class InvalidDocument(ValueError):
+    """The document can't be used; `problems` has every reason."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What a document did. `versions`: CRM → number of the mapping version in force now."""
+
+    field_mappings: int = 0
+    conflict_resolution: bool = False
+    disposition_mapping: int = 0
+    versions: Mapping[str, int] = field(default_factory=dict)
+
+
+def export(tenant: Tenant) -> Document:
+    """The whole configuration; importing it again changes nothing."""
+    rows = FieldMapping.objects.filter(tenant=tenant).order_by("crm_provider", "dialer_entity", "dialer_field")
+    policy = ConflictPolicy.objects.filter(tenant=tenant).first()
+    dispositions: dict[str, dict[str, Any]] = {}
+    for one in DispositionMap.objects.filter(tenant=tenant).order_by("crm_provider", "disposition"):
+        dispositions.setdefault(one.crm_provider, {})[one.disposition] = one.values
+    return {
+        "field_mappings": [{name: getattr(row, name) for name in ROW_KEYS} for row in rows],
+        "conflict_resolution": {
+            "default": policy.default if policy else Strategy.CRM_WINS.value,
+            "overrides": dict(policy.overrides) if policy else {},
+        },
+        "disposition_mapping": dispositions,
+    }
+
+
+def import_document(tenant: Tenant, document: Any, *, note: str = "Imported", user_id: int | None = None) -> Imported:
+    """Replaces what the document names. Raises InvalidDocument with every problem; nothing is changed then."""
+    problems = list(problems_of(document))
+    if problems:
+        raise InvalidDocument(problems)
+    with transaction.atomic():
+        versions: dict[str, int] = {}
+        if "field_mappings" in document:
+            versions = _replace_rows(tenant, document["field_mappings"], note, user_id)
+        if "conflict_resolution" in document:
+            chosen = document["conflict_resolution"]
+            ConflictPolicy.objects.update_or_create(
+                tenant=tenant,
+                defaults={
+                    "default": chosen.get("default", Strategy.CRM_WINS),
+                    "overrides": chosen.get("overrides", {}),
+                },
+            )
+        if "disposition_mapping" in document:
+            _replace_dispositions(tenant, document["disposition_mapping"])
+    return Imported(
+        field_mappings=len(document.get("field_mappings", ())),
+        conflict_resolution="conflict_resolution" in document,
+        disposition_mapping=sum(map(len, document.get("disposition_mapping", {}).values())),
+        versions=versions,
+    )
+
+
+# --- checking -------------------------------------------------------------------------------------------------------
+
+
+def problems_of(document: Any) -> Iterator[Problem]:
+    """Everything that is wrong with a document, with its path. Touches no database."""
+    if not isinstance(document, dict):
+        yield Problem("$", "The document has to be a JSON object.")
+        return
+    for key in document:
+        if key not in PARTS:
+            yield Problem(str(key), f"There is no such part. Known are: {', '.join(PARTS)}.")
+    for key, check in PARTS.items():
+        if key in document:
+            yield from check(document[key], key)
+
+
+def _check_rows(rows: Any, path: str) -> Iterator[Problem]:
+    if not isinstance(rows, list):
+        yield Problem(path, "Write a list of rows.")
+        return
+    sound: list[tuple[str, dict[str, Any]]] = []
+    for place, row in enumerate(rows):
+        own = f"{path}[{place}]"
+        found = list(_check_row(row, own))
+        yield from found
+        if not found:
+            sound.append((own, row))
+    yield from _check_together(sound)
+
+
+def _check_row(row: Any, path: str) -> Iterator[Problem]:
+    if not isinstance(row, dict):
+        yield Problem(path, "Write an object with one key for each column.")
+        return
+    for key in row:
+        if key not in ROW_KEYS:
+            yield Problem(f"{path}.{key}", f"A mapping row has no such column. Known are: {', '.join(ROW_KEYS)}.")
+    for key in NEEDED:
+        if not row.get(key):
+            yield Problem(f"{path}.{key}", "This is missing.")
+    for key, kinds in ROW_KEYS.items():
+        if key in row and not isinstance(row[key], kinds):
+            yield Problem(f"{path}.{key}", f"{row[key]!r} is not of the right kind.")
+    yield from _check_words(row, path)
+
+
+def _check_words(row: Mapping[str, Any], path: str) -> Iterator[Problem]:
+    choices: dict[str, Sequence[str]] = {
+        "crm_provider": list(PROVIDERS),
+        "sync_direction": FieldMapping.Direction.values,
+        "dialer_entity": list(DIALER_FIELDS),
+        "transform_rule": list(TRANSFORMS),
+        "strategy": Strategy.values,
+    }
+    for key, allowed in choices.items():
+        value = row.get(key)
+        if isinstance(value, str) and value and value not in allowed:
+            yield Problem(f"{path}.{key}", f"{value!r} is unknown. Choose one of: {', '.join(allowed)}.")
+    entity, name = row.get("dialer_entity"), row.get("dialer_field")
+    if entity in DIALER_FIELDS and isinstance(name, str) and name:
+        try:
+            dialer_field(str(entity), name)
+        except UnknownFieldError as error:
+            yield Problem(f"{path}.dialer_field", str(error))
+
+
+def _check_together(rows: Sequence[tuple[str, dict[str, Any]]]) -> Iterator[Problem]:
+    """What only shows when rows are seen beside each other, or compiled by the engine."""
+    seen: dict[tuple[str, str, str], str] = {}
+    for path, row in rows:
+        identity = (row["crm_provider"], row["dialer_entity"], row["dialer_field"])
+        if identity in seen:
+            yield Problem(f"{path}.dialer_field", f"This field is mapped already at {seen[identity]}.")
+        seen.setdefault(identity, path)
+        yield from _check_compiled(path, row)
+
+
+def _check_compiled(path: str, row: Mapping[str, Any]) -> Iterator[Problem]:
+    try:
+        CompiledMapping.compile(
+            [engine_row(_model_row(row))], object_type=row["crm_object"], entity=row["dialer_entity"]
+        )
+    except MappingError as error:
+        yield from (Problem(path, one.message) for one in error.problems)
+
+
+def _check_policy(policy: Any, path: str) -> Iterator[Problem]:
+    if not isinstance(policy, dict):
+        yield Problem(path, 'Write an object such as {"default": "crm_wins", "overrides": {}}.')
+        return
+    for key in policy:
+        if key not in {"default", "overrides"}:
+            yield Problem(f"{path}.{key}", "There is no such part. Known are: default, overrides.")
+    yield from _check_strategy(policy.get("default", Strategy.CRM_WINS.value), f"{path}.default")
+    overrides = policy.get("overrides", {})
+    if not isinstance(overrides, dict):
+        yield Problem(f"{path}.overrides", "Write an object with a strategy for each field.")
+        return
+    for name, strategy in overrides.items():
+        if not _is_field(name):
+            yield Problem(f"{path}.overrides.{name}", "The dialer has no such field.")
+        yield from _check_strategy(strategy, f"{path}.overrides.{name}")
+
+
+def _is_field(name: str) -> bool:
+    known = {*DIALER_FIELDS["contact"], *DIALER_FIELDS["call_activity"], *SPOKEN}
+    return name in known or name.startswith("custom.")
+
+
+def _check_strategy(strategy: Any, path: str) -> Iterator[Problem]:
+    if strategy not in Strategy.values:
+        yield Problem(path, f"{strategy!r} is no strategy. Choose one of: {', '.join(Strategy.values)}.")
+
+
+def _check_dispositions(maps: Any, path: str) -> Iterator[Problem]:
+    if not isinstance(maps, dict):
+        yield Problem(path, "Write an object with one key for each CRM.")
+        return
+    for provider, table in maps.items():
+        own = f"{path}.{provider}"
+        if provider not in PROVIDERS:
+            yield Problem(own, f"There is no CRM of this name. Known are: {', '.join(PROVIDERS)}.")
+        elif not isinstance(table, dict):
+            yield Problem(own, "Write an object with one key for each disposition.")
+        else:
+            yield from (
+                Problem(f"{own}.{name}", "Write an object with the CRM's own fields.")
+                for name, values in table.items()
+                if not isinstance(values, dict)
+            )
+
+
+PARTS: Mapping[str, Callable[[Any, str], Iterator[Problem]]] = {
+    "field_mappings": _check_rows,
+    "conflict_resolution": _check_policy,
+    "disposition_mapping": _check_dispositions,
+}
+
+# --- writing --------------------------------------------------------------------------------------------------------
+
+
+def _replace_rows(tenant: Tenant, rows: Sequence[Mapping[str, Any]], note: str, user_id: int | None) -> dict[str, int]:
+    before = FieldMapping.objects.filter(tenant=tenant)
+    touched = {*before.values_list("crm_provider", flat=True), *(row["crm_provider"] for row in rows)}
+    before.delete()
+    FieldMapping.objects.bulk_create(_model_row(row, tenant) for row in rows)
+    try:
+        return {slug: publish(tenant.pk, slug, note=note, user_id=user_id).number for slug in sorted(touched)}
+    except MappingError as error:
+        raise InvalidDocument([Problem("field_mappings", one.message) for one in error.problems]) from error
+
+
+def _model_row(row: Mapping[str, Any], tenant: Tenant | None = None) -> FieldMapping:
+    given: dict[str, Any] = {name: row[name] for name in ROW_KEYS if name in row}
+    return FieldMapping(**given, **({"tenant_id": tenant.pk} if tenant else {}))
+
+
+def _replace_dispositions(tenant: Tenant, maps: Mapping[str, Mapping[str, Any]]) -> None:
+    DispositionMap.objects.filter(tenant=tenant, crm_provider__in=list(maps)).delete()
+    DispositionMap.objects.bulk_create(
+        DispositionMap(tenant_id=tenant.pk, crm_provider=slug, disposition=name, values=values)
+        for slug, table in maps.items()
+        for name, values in table.items()
+    )
