@@ -14,8 +14,8 @@ from activities.models import DispositionMap
 from integrations.models import Tenant
 from integrations.registry import PROVIDERS
 from mapping.compiled import CompiledMapping, MappingError
-from mapping.fields import DIALER_FIELDS, UnknownFieldError, dialer_field
-from mapping.models import ConflictPolicy, FieldMapping, Strategy
+from mapping.fields import DIALER_FIELDS, UnknownFieldError, conflict_field_problem, dialer_field
+from mapping.models import Blank, ConflictPolicy, FieldMapping, Strategy
 from mapping.publishing import engine_row, publish
 from mapping.transforms import TRANSFORMS
 
@@ -33,13 +33,12 @@ ROW_KEYS: Mapping[str, type | tuple[type, ...]] = {
     "is_required": bool,
     "is_active": bool,
     "strategy": str,
+    "on_blank": str,
     "validations": list,
     "object_overrides": dict,
 }
 """The columns of a mapping row in the document, and what JSON they take."""
 NEEDED = ("crm_provider", "sync_direction", "dialer_entity", "dialer_field", "crm_object", "crm_field")
-SPOKEN = {"call_notes": "notes"}
-"""Names that conflict rules use beside the dialer's own fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +168,7 @@ def _check_words(row: Mapping[str, Any], path: str) -> Iterator[Problem]:
         "dialer_entity": list(DIALER_FIELDS),
         "transform_rule": list(TRANSFORMS),
         "strategy": Strategy.values,
+        "on_blank": Blank.values,
     }
     for key, allowed in choices.items():
         value = row.get(key)
@@ -215,14 +215,10 @@ def _check_policy(policy: Any, path: str) -> Iterator[Problem]:
         yield Problem(f"{path}.overrides", "Write an object with a strategy for each field.")
         return
     for name, strategy in overrides.items():
-        if not _is_field(name):
-            yield Problem(f"{path}.overrides.{name}", "The dialer has no such field.")
+        problem = conflict_field_problem(name)
+        if problem:
+            yield Problem(f"{path}.overrides.{name}", problem)
         yield from _check_strategy(strategy, f"{path}.overrides.{name}")
-
-
-def _is_field(name: str) -> bool:
-    known = {*DIALER_FIELDS["contact"], *DIALER_FIELDS["call_activity"], *SPOKEN}
-    return name in known or name.startswith("custom.")
 
 
 def _check_strategy(strategy: Any, path: str) -> Iterator[Problem]:

@@ -14,7 +14,8 @@ from django.utils.translation import ngettext
 from activities.models import Call
 from activities.targets import KIND
 from integrations.admin_base import SECRET_COLUMNS, sees_several
-from integrations.admin_connections import CHANGE, again
+from integrations.admin_connecting import again
+from integrations.admin_connections import CHANGE
 from integrations.admin_html import ago, badge, page_url
 from integrations.models import CrmConnection
 from sync.admin_connections import RUN_STATUS, done

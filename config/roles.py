@@ -20,6 +20,7 @@ HISTORY = {
     "mapping.mappingversion": READ_ONLY,
     "mapping.crmfield": READ_ONLY,
     "mapping.schemachange": READ_ONLY,
+    "mapping.crmobject": READ_ONLY,
 }
 
 ROLES: dict[str, dict[str, tuple[str, ...]]] = {

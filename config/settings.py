@@ -8,6 +8,7 @@ import environ
 
 from config import embedded_postgres, env
 from config.theme import UNFOLD  # noqa: F401 - the theme reads it here
+from integrations.registry import PROVIDERS, provider_settings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / ".data")))
@@ -145,25 +146,10 @@ JOB_LEASE_SECONDS = env.number("JOB_LEASE_SECONDS", 90)
 
 # --- the CRMs -------------------------------------------------------------------------------------------------------
 
-SALESFORCE_CLIENT_ID = env.text("SALESFORCE_CLIENT_ID")
-SALESFORCE_CLIENT_SECRET = env.text("SALESFORCE_CLIENT_SECRET")
-SALESFORCE_LOGIN_URL = env.text("SALESFORCE_LOGIN_URL", "https://login.salesforce.com")
-SALESFORCE_TEST_LOGIN_URL = env.text("SALESFORCE_TEST_LOGIN_URL", "https://test.salesforce.com")
-SALESFORCE_API_VERSION = env.text("SALESFORCE_API_VERSION", "v59.0")
-HUBSPOT_CLIENT_ID = env.text("HUBSPOT_CLIENT_ID")
-HUBSPOT_CLIENT_SECRET = env.text("HUBSPOT_CLIENT_SECRET")
-HUBSPOT_APP_ID = env.text("HUBSPOT_APP_ID")
-HUBSPOT_DEVELOPER_API_KEY = env.text("HUBSPOT_DEVELOPER_API_KEY")
-HUBSPOT_API_URL = env.text("HUBSPOT_API_URL", "https://api.hubapi.com").rstrip("/")
-HUBSPOT_AUTHORIZE_URL = env.text("HUBSPOT_AUTHORIZE_URL", "https://app.hubspot.com/oauth/authorize")
-FOLLOWUPBOSS_CLIENT_ID = env.text("FOLLOWUPBOSS_CLIENT_ID")
-FOLLOWUPBOSS_CLIENT_SECRET = env.text("FOLLOWUPBOSS_CLIENT_SECRET")
-FOLLOWUPBOSS_API_URL = env.text("FOLLOWUPBOSS_API_URL", "https://api.followupboss.com/v1").rstrip("/")
-FOLLOWUPBOSS_AUTHORIZE_URL = env.text("FOLLOWUPBOSS_AUTHORIZE_URL", "https://app.followupboss.com/oauth/authorize")
-FOLLOWUPBOSS_TOKEN_URL = env.text("FOLLOWUPBOSS_TOKEN_URL", "https://app.followupboss.com/oauth/token")
-FOLLOWUPBOSS_SYSTEM = env.text("FOLLOWUPBOSS_SYSTEM")
-FOLLOWUPBOSS_SYSTEM_KEY = env.text("FOLLOWUPBOSS_SYSTEM_KEY")
-HUBSPOT_API_VERSIONS = env.items("HUBSPOT_API_VERSIONS")  # family=version, for instance token=v3 or objects=2026-09
+# Each CRM's own settings stand in its folder; here they are read. Addresses are kept without a trailing slash.
+for _slug in PROVIDERS:
+    for _name, _default in provider_settings(_slug).items():
+        globals()[_name] = env.items(_name) if isinstance(_default, list) else env.text(_name, _default).rstrip("/")
 CRM_ALLOWED_HOSTS = env.items("CRM_ALLOWED_HOSTS")
 LISTENER_CONNECTIONS = env.number("LISTENER_CONNECTIONS", 100)  # how many change streams one listener process holds
 

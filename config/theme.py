@@ -79,8 +79,10 @@ NAVIGATION: list[dict[str, Any]] = [
         "title": _("Connections & mapping"),
         "items": [
             _list(_("Connections"), "cable", "integrations.crmconnection"),
+            _list(_("Consent attempts"), "login", "integrations.consentattempt"),
             _list(_("Field mappings"), "compare_arrows", "mapping.fieldmapping"),
             _list(_("Mapping versions"), "layers", "mapping.mappingversion"),
+            _list(_("CRM objects"), "category", "mapping.crmobject"),
             _list(_("CRM fields"), "list_alt", "mapping.crmfield"),
             _list(_("Changes in CRM fields"), "difference", "mapping.schemachange"),
             _list(_("Dispositions"), "label", "activities.dispositionmap"),

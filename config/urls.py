@@ -5,10 +5,14 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from config import probes
 from config.api import not_found
+from sync import webhooks
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/", admin.site.urls),
+    path("connect/", include("integrations.urls")),
+    path("webhooks/<slug:slug>/", webhooks.of_app, name="webhook_of_app"),
+    path("webhooks/<slug:slug>/<uuid:token>/", webhooks.of_connection, name="webhook_of_connection"),
     path("api/v1/", include("sync.urls")),
     path("api/v1/", include("activities.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),

@@ -27,7 +27,16 @@ from integrations.admin_base import (
 )
 from integrations.admin_forms import DatalistInput, ModelForm
 from integrations.admin_html import ago_column, badge, badge_column, page_link, page_url
-from integrations.models import ApiKey, ApiUsage, CircuitBreaker, CrmConnection, Membership, RateWindow, Tenant
+from integrations.models import (
+    ApiKey,
+    ApiUsage,
+    CircuitBreaker,
+    ConsentAttempt,
+    CrmConnection,
+    Membership,
+    RateWindow,
+    Tenant,
+)
 
 STATUS_LEVELS = {"connected": "good", "needs_reconnecting": "bad", "paused": "warning", "disconnected": "muted"}
 BREAKER_LEVELS = {"closed": "good", "half-open": "warning", "open": "bad"}
@@ -174,6 +183,27 @@ class ApiKeyAdmin(TenantScopedAdmin):
         for key in valid:
             self.log_change(request, key, "Revoked.")
         return count
+
+
+@admin.register(ConsentAttempt)
+class ConsentAttemptAdmin(ReadOnlyAdmin, TenantScopedAdmin):
+    """Who set out for a CRM's consent page, and whether they came back. Kept for a day."""
+
+    list_display = (
+        "provider",
+        "user",
+        ago_column("created_at", gettext_lazy("set out")),
+        ago_column("used_at", gettext_lazy("came back")),
+    )
+    list_filter = ("provider",)
+    list_select_related = ("user",)
+    search_fields = ("user__username__istartswith", "user__email__istartswith")
+    search_help_text = gettext_lazy("Beginning of the user name or e-mail")
+    fields = ("provider", "user", "redirect_uri", "replace_account", "created_at", "used_at")
+    ordering = ("-created_at", "pk")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).defer("secrets")
 
 
 @admin.register(RateWindow)

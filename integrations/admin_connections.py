@@ -7,34 +7,35 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
+from integrations import preflight
 from integrations.admin import BREAKER_LEVELS, CONNECTION_STATUS
-from integrations.admin_base import SECRET_COLUMNS, Panel, Question, ReadOnlyAdmin, TenantScopedAdmin, page_action
-from integrations.admin_html import NOTHING, ago, badge, bullets, code_column, outward, page_url
-from integrations.connect_forms import ConnectForm, is_offered, kinds_of
-from integrations.connecting import check, connect, webhook_url
+from integrations.admin_base import SECRET_COLUMNS, Panel, Question, ReadOnlyAdmin, page_action
+from integrations.admin_connecting import ConnectingPages, again
+from integrations.admin_findings import findings_badge, findings_panel
+from integrations.admin_html import NOTHING, ago, badge, bullets, code_column, link, outward, page_url
+from integrations.connect_forms import CONSENT
+from integrations.connecting import check, disconnect, webhook_url
+from integrations.consent import has_app, kept_options
 from integrations.errors import CrmError
 from integrations.fields import WrongKey
 from integrations.models import ApiUsage, CircuitBreaker, CrmConnection, RateWindow
-from integrations.registry import PROVIDERS, provider_label
 
 CHANGE = "integrations.change_crmconnection"
-STATE_FIELDS = ((CONNECTION_STATUS, "since"), "status_reason", "warnings", "breaker_badge")
+STATE_FIELDS = ((CONNECTION_STATUS, "since"), "status_reason", "permissions", "warnings", "breaker_badge")
 TAIL = 4
 SHORTEST_WITH_TAIL = 24
 """Of a shorter secret even four characters would tell too much."""
 
 
-class ConnectionPage(ReadOnlyAdmin, TenantScopedAdmin):
+class ConnectionPage(ReadOnlyAdmin, ConnectingPages):
     list_display = ("account", CONNECTION_STATUS, "status_reason", "provider")
     list_filter = ("status", "provider")
     search_fields = (
@@ -65,16 +66,26 @@ class ConnectionPage(ReadOnlyAdmin, TenantScopedAdmin):
                     ("access_token_kept", "refresh_token_kept"),
                     "others_kept",
                     "scopes",
+                    "ending",
                 )
             },
         ),
         (gettext_lazy("Set-up"), {"fields": ("webhook_address", "chosen_settings", ("created_at", "updated_at"))}),
     )
-    actions_detail: ClassVar[Any] = ("test", "reconnect")
+    actions_detail: ClassVar[Any] = ("test", "check_permissions", "reconnect", "disconnect")
     chosen_settings = staticmethod(code_column("settings", gettext_lazy("settings")))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).defer(*SECRET_COLUMNS)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        own = super().get_fieldsets(request, obj)
+        if obj and obj.status != CrmConnection.Status.DISCONNECTED and request.user.has_perm(CHANGE):
+            return own
+        return [
+            (name, {**options, "fields": [one for one in options["fields"] if one != "ending"]})
+            for name, options in own
+        ]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm(CHANGE)
@@ -133,6 +144,14 @@ class ConnectionPage(ReadOnlyAdmin, TenantScopedAdmin):
         )
         return _("%(calls)d sent, %(failures)d failed, %(throttled)d told to slow down") % sums
 
+    @admin.display(description=gettext_lazy("permissions"))
+    def permissions(self, row: CrmConnection) -> str:
+        return findings_badge(row)
+
+    @admin.display(description=gettext_lazy("disconnect"))
+    def ending(self, row: CrmConnection) -> str:
+        return link(page_url(row, "disconnect"), _("End our access to the CRM and delete the credential …"))
+
     @admin.display(description=gettext_lazy("webhook address"))
     def webhook_address(self, row: CrmConnection) -> str:
         return format_html('<code class="db-key">{}</code>', webhook_url(row))
@@ -141,7 +160,10 @@ class ConnectionPage(ReadOnlyAdmin, TenantScopedAdmin):
         windows = RateWindow.objects.filter(connection=row).order_by("key")
         rows = [[one.key.partition(":")[2], _used(one), _span(one.seconds), ago(one.seen_at)] for one in windows]
         headers = [_("Quota"), _("Used"), _("In"), _("Told")]
-        return [Panel(_("Quotas of the CRM"), headers, rows, _("The CRM has told of no quota yet."))]
+        return [
+            findings_panel(row, may_check=request.user.has_perm(CHANGE)),
+            Panel(_("Quotas of the CRM"), headers, rows, _("The CRM has told of no quota yet.")),
+        ]
 
     # --- what can be done ------------------------------------------------------------------------------------------
 
@@ -169,65 +191,63 @@ class ConnectionPage(ReadOnlyAdmin, TenantScopedAdmin):
         facts = {"crm": row.get_provider_display(), "account": account.name or account.external_id}
         return self.answer(request, row, _("It works: %(crm)s knows us as %(account)s.") % facts)
 
+    @page_action(gettext_lazy("Check permissions"), icon="policy", permission=CHANGE)
+    def check_permissions(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        row = self.found(request, object_id)
+        question = Question(
+            title=_("Check what we may do in %(crm)s?") % {"crm": row.get_provider_display()},
+            lines=[
+                _("We ask the CRM for the rights of this credential, and for the objects and fields that we need."),
+                _("It only reads. It also happens by itself every night."),
+            ],
+            button=_("Check now"),
+        )
+        page = self.ask(request, row, question)
+        if page:
+            return page
+        try:
+            found = preflight.run(row)
+        except CrmError as error:
+            words = _("The check could not be done: %(problem)s") % {"problem": error.message}
+            return self.answer(request, row, words, messages.ERROR)
+        if not found:
+            return self.answer(request, row, _("Nothing is missing."))
+        words = ngettext(
+            "%(count)d thing is missing; see below.", "%(count)d things are missing; see below.", len(found)
+        )
+        return self.answer(request, row, words % {"count": len(found)}, messages.WARNING)
+
+    @page_action(gettext_lazy("Disconnect"), icon="link_off", permission=CHANGE, danger=True)
+    def disconnect(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        row = self.found(request, object_id)
+        question = Question(
+            title=_("Disconnect %(connection)s?") % {"connection": row},
+            lines=[
+                _("Our access is ended in the CRM, and the credential is deleted here."),
+                _("Nothing is synced or logged until the same account is connected again."),
+                _("Contacts, links and work that waits are kept."),
+            ],
+            button=_("Disconnect"),
+            danger=True,
+        )
+        page = self.ask(request, row, question)
+        if page:
+            return page
+        if row.status == CrmConnection.Status.DISCONNECTED:
+            return self.answer(request, row, _("It had been disconnected before."), messages.INFO)
+        reason = _("Disconnected by %(person)s") % {"person": request.user.get_username()}
+        for left in disconnect(row, reason):
+            self.message_user(request, left, messages.WARNING)
+        self.log_change(request, row, "Disconnected.")
+        return self.answer(request, row, _("Disconnected. The credential is deleted here."))
+
     @page_action(gettext_lazy("Connect again"), icon="key", permission=CHANGE)
     def reconnect(self, request: HttpRequest, object_id: str) -> HttpResponse:
         row = self.found(request, object_id)
-        return redirect(page_url(CrmConnection, "add", **again(row)))
-
-    # --- connecting ------------------------------------------------------------------------------------------------
-
-    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
-        """First the CRM and the kind of credential, as links; then the form. Not in a transaction: the CRM is asked."""
-        if not self.has_add_permission(request):
-            raise PermissionDenied
-        slug, auth = request.GET.get("provider", ""), request.GET.get("auth", "")
-        if not is_offered(slug, auth):
-            return self._connect_page(request, _("Connect a CRM"), crms=_offers(request))
-        form = ConnectForm(
-            slug,
-            auth,
-            request.POST if request.method == "POST" else None,
-            initial={"tenant": request.GET.get("tenant")},
-        )
-        if request.method == "POST" and form.is_valid():
-            row = self._connect(request, form)
-            if row is not None:
-                return redirect(page_url(row))
-        title = _("Connect %(crm)s") % {"crm": provider_label(slug)}
-        label, text = next((label, text) for name, label, text in kinds_of(slug) if name == auth)
-        return self._connect_page(request, title, form=form, kind=label, kind_text=text)
-
-    def _connect_page(self, request: HttpRequest, title: str, **context: Any) -> HttpResponse:
-        request.current_app = self.admin_site.name
-        common = {**self.admin_site.each_context(request), "title": title, "opts": self.opts, "add": True}
-        return TemplateResponse(request, "admin/connect.html", {**common, **context})
-
-    def _connect(self, request: HttpRequest, form: ConnectForm) -> CrmConnection | None:
-        """None when the CRM refuses; the form says why then."""
-        tenant = form.owner()
-        known = CrmConnection.objects.filter(tenant=tenant, provider=form.slug).exists()
-        try:
-            row, account = connect(tenant, form.slug, form.credential())
-        except CrmError as error:
-            form.add_error(None, error.message)
-            return None
-        if known:
-            self.log_change(request, row, "Connected again.")
-        else:
-            self.log_addition(request, row, "Connected.")
-        facts = {"crm": row.get_provider_display(), "account": account.name or account.external_id}
-        self.message_user(request, _("Connected: %(crm)s, account %(account)s.") % facts)
-        self.connected(request, row)
-        return row
-
-    def connected(self, request: HttpRequest, row: CrmConnection) -> None:
-        """What an app above does once a connection works."""
-
-
-def again(row: CrmConnection) -> dict[str, str]:
-    """The query that opens the form to connect this account again."""
-    chosen = {"provider": row.provider, "tenant": str(row.tenant_id)}
-    return {**chosen, "auth": row.auth} if is_offered(row.provider, row.auth) else chosen
+        query = again(row)
+        if row.auth == "oauth" and has_app(row.provider, kept_options(row.provider, row.tenant)):
+            query["auth"] = CONSENT
+        return redirect(page_url(CrmConnection, "add", **query))
 
 
 def tail(secret: str) -> str:
@@ -263,19 +283,3 @@ def _span(seconds: float | None) -> str:
         if seconds >= 3600
         else _("%(seconds)g s") % {"seconds": round(seconds, 1)}
     )
-
-
-def _offers(request: HttpRequest) -> list[dict[str, Any]]:
-    """The CRMs with a link for each kind of credential; a CRM that the address names comes alone."""
-    kept = {"tenant": request.GET["tenant"]} if request.GET.get("tenant") else {}
-    named = request.GET.get("provider", "")
-    return [
-        {
-            "label": provider_label(slug),
-            "kinds": [
-                {"label": label, "text": text, "url": page_url(CrmConnection, "add", provider=slug, auth=auth, **kept)}
-                for auth, label, text in kinds_of(slug)
-            ],
-        }
-        for slug in ([named] if named in PROVIDERS else PROVIDERS)
-    ]

@@ -1,17 +1,27 @@
-"""The form that connects a CRM, made from what each provider says its credentials need. Secrets go in and never come back."""
+"""The forms that connect a CRM, made from what each provider says of its credentials and its consent page.
+
+Secrets go in and never come back.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from integrations.admin_base import only_tenant_id
-from integrations.admin_forms import PasswordInput, SecretText, Select, TextInput
-from integrations.models import Tenant
+from integrations.admin_forms import DatalistInput, PasswordInput, SecretText, Select, TextInput
+from integrations.models import CrmConnection, Tenant
 from integrations.registry import PROVIDERS, provider_class
+
+if TYPE_CHECKING:
+    from django.forms import CheckboxInput
+else:
+    from unfold.widgets import UnfoldBooleanWidget as CheckboxInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +67,17 @@ OPTIONAL: dict[str, tuple[str, ...]] = {
 SETTINGS = ("webhook_secret",)
 """Parts that are settings of the connection rather than of its credential."""
 
+CONSENT = "consent"
+"""The kind of credential that the CRM's own page gives."""
+OWN_APP = ("client_id", "client_secret")
+LOGIN_ADDRESSES = ((gettext_lazy("Production"), "LOGIN_URL"), (gettext_lazy("Sandbox"), "TEST_LOGIN_URL"))
+"""Where people usually log in, by the setting that names it behind the CRM's name."""
+
 KINDS: dict[str, tuple[Any, Any]] = {
+    CONSENT: (
+        gettext_lazy("Log in and approve"),
+        gettext_lazy("You log in to the CRM and approve our access on its own page. Nothing has to be copied."),
+    ),
     "private_app": (
         gettext_lazy("Private app"),
         gettext_lazy("An access token that an administrator made in the CRM for this one account."),
@@ -76,27 +96,115 @@ KINDS: dict[str, tuple[Any, Any]] = {
 
 def kinds_of(slug: str) -> Iterator[tuple[str, Any, Any]]:
     """(name, label, explanation) of each kind of credential that the CRM takes."""
-    for auth in provider_class(slug).credential_forms:
+    provider = provider_class(slug)
+    for auth in (*([CONSENT] if provider.has_consent_page else []), *provider.credential_forms):
         label, text = KINDS.get(auth, (auth.replace("_", " ").capitalize(), ""))
         yield auth, label, text
 
 
 def is_offered(slug: str, auth: str) -> bool:
-    return slug in PROVIDERS and auth in provider_class(slug).credential_forms
+    return slug in PROVIDERS and any(auth == name for name, _label, _text in kinds_of(slug))
 
 
-class ConnectForm(forms.Form):
-    """One CRM and one kind of credential. `tenant` is asked only of people who work for several."""
+class OwnerForm(forms.Form):
+    """For whom. `tenant` is asked only of people who work for several, the other account only where there was one before."""
 
     tenant = forms.ModelChoiceField(queryset=Tenant.objects.none(), label=gettext_lazy("Tenant"), widget=Select())
+    replace_account = forms.BooleanField(required=False, widget=CheckboxInput())
 
-    def __init__(self, slug: str, auth: str, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, slug: str, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.slug, self.auth = slug, auth
+        self.slug = slug
         if only_tenant_id():
             del self.fields["tenant"]
         else:
             self.fields["tenant"].queryset = Tenant.objects.filter(is_active=True)  # type: ignore[attr-defined]
+        self._offer_replacing()
+
+    def _offer_replacing(self) -> None:
+        named = only_tenant_id() or self.data.get("tenant") or self.initial.get("tenant")
+        try:
+            former = former_account(self.slug, str(named)) if named else None
+        except ValidationError:
+            former = None
+        if former is None:
+            del self.fields["replace_account"]
+            return
+        account = {"account": former.account_name or former.account_id}
+        self.fields["replace_account"].label = _("Connect another account than %(account)s") % account
+        self.fields["replace_account"].help_text = (
+            _(
+                "This connection belonged to %(account)s. With another account its links to that account's records are forgotten, "
+                "and work that still waits for them is laid aside."
+            )
+            % account
+        )
+
+    def owner(self) -> Tenant:
+        # Somebody with one tenant sees no other, so there is exactly one to get.
+        found: Tenant = self.cleaned_data.get("tenant") or Tenant.objects.get()
+        return found
+
+    @property
+    def replaces(self) -> bool:
+        return bool(self.cleaned_data.get("replace_account"))
+
+
+def former_account(slug: str, tenant_id: str) -> CrmConnection | None:
+    """A connection that has ended and still knows whose it was."""
+    ended = CrmConnection.objects.filter(provider=slug, tenant_id=tenant_id, status=CrmConnection.Status.DISCONNECTED)
+    found: CrmConnection | None = ended.exclude(account_id="").only("account_id", "account_name").first()
+    return found
+
+
+class ConsentForm(OwnerForm):
+    """What a person may say before they go to the CRM's consent page."""
+
+    def __init__(self, slug: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(slug, *args, **kwargs)
+        for key in provider_class(slug).consent_options:
+            self.fields[key] = _field(key, required=False)
+        if "login_url" in self.fields:
+            self.fields["login_url"].widget = DatalistInput(_login_addresses(slug), attrs={"spellcheck": "false"})
+            self.fields["login_url"].help_text = _(
+                "Empty: the usual one. Name it for a sandbox, or if your company has an address of its own for logging in."
+            )
+        if "client_secret" in self.fields:
+            self.fields["client_secret"].help_text = _("Of your own app.")
+
+    @property
+    def own_app(self) -> list[forms.BoundField]:
+        return [self[key] for key in OWN_APP if key in self.fields]
+
+    @property
+    def own_app_open(self) -> bool:
+        return any(field.errors or field.value() for field in self.own_app)
+
+    @property
+    def others(self) -> list[forms.BoundField]:
+        return [one for one in self if one.name not in OWN_APP]
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if data.get("client_secret") and not data.get("client_id"):
+            self.add_error("client_id", _("A client secret belongs to a client id."))
+        return data
+
+    def options(self) -> dict[str, str]:
+        return {key: self.cleaned_data[key] for key in provider_class(self.slug).consent_options}
+
+
+def _login_addresses(slug: str) -> list[tuple[str, str]]:
+    named = [(getattr(settings, f"{slug.upper()}_{name}", ""), str(label)) for label, name in LOGIN_ADDRESSES]
+    return [(address, label) for address, label in named if address]
+
+
+class ConnectForm(OwnerForm):
+    """One CRM and one kind of credential."""
+
+    def __init__(self, slug: str, auth: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(slug, *args, **kwargs)
+        self.auth = auth
         self.choices = [part.split("|") for part in provider_class(slug).credential_forms[auth]]
         needed = [key for group in self.choices for key in group]
         for group in self.choices:
@@ -114,14 +222,9 @@ class ConnectForm(forms.Form):
                 self.add_error(group[0], _("One of these is needed: %(names)s.") % {"names": names})
         return data
 
-    def owner(self) -> Tenant:
-        # Somebody with one tenant sees no other, so there is exactly one to get.
-        found: Tenant = self.cleaned_data.get("tenant") or Tenant.objects.get()
-        return found
-
     def credential(self) -> dict[str, Any]:
         """What was filled in, as `connecting.connect` takes it."""
-        given = {key: value for key, value in self.cleaned_data.items() if key != "tenant" and value}
+        given = {key: value for key, value in self.cleaned_data.items() if key not in OwnerForm.base_fields and value}
         settings = {key: given.pop(key) for key in SETTINGS if key in given}
         return {"auth": self.auth, **given, "settings": settings}
 

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import secrets
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
@@ -12,6 +13,8 @@ from django.contrib.postgres.functions import RandomUUID
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 from integrations.fields import EncryptedJson, EncryptedText
@@ -192,7 +195,52 @@ class CrmConnection(TenantOwned, Timestamped):
             timezone=tenant.timezone,
             settings=self.settings,
             metadata=self.metadata,
+            webhook_secret=self.webhook_secret,
         )
+
+    @property
+    def webhook_secret(self) -> str:
+        """Made from the installation's secret, so that it needs no place to be kept; another SECRET_KEY makes another one."""
+        return salted_hmac("dialbridge.webhooks", str(self.webhook_token), algorithm="sha256").hexdigest()
+
+    def remember(self, learned: Mapping[str, Any]) -> None:
+        """Adds to the metadata in one statement, so that nothing is lost that another process adds at the same time."""
+        added = models.Value(dict(learned), output_field=models.JSONField())
+        type(self).objects.filter(pk=self.pk).update(metadata=_Merged(models.F("metadata"), added), updated_at=Now())
+        self.metadata = {**self.metadata, **learned}
+
+
+class _Merged(models.Func):
+    template = "(%(expressions)s)"
+    arg_joiner = " || "
+    output_field = models.JSONField()
+
+
+class ConsentAttempt(TenantOwned):
+    """A person's trip to a CRM's consent page: found by the hash of its state, good once and for minutes.
+
+    Only the vendor and the person's browser know the state itself. The secrets are wiped when the attempt is used.
+    """
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    provider = models.CharField("CRM", max_length=40, choices=provider_choices)
+    state_hash = models.CharField(max_length=64, unique=True, editable=False)
+    redirect_uri = models.URLField(max_length=500, editable=False)
+    options = models.JSONField(default=dict, editable=False)
+    secrets = EncryptedJson(null=True, editable=False)
+    replace_account = models.BooleanField(default=False, editable=False)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    used_at = models.DateTimeField(_("used"), null=True, editable=False)
+
+    class Meta:
+        db_table = "consent_attempts"
+        ordering = ["-created_at"]
+        indexes = [models.Index(fields=["created_at"], name="attempt_by_age")]
+        verbose_name = _("consent attempt")
+        verbose_name_plural = _("consent attempts")
+
+    def __str__(self) -> str:
+        return f"{self.get_provider_display()} {self.created_at:%Y-%m-%d %H:%M}"
 
 
 class RateWindow(models.Model):

@@ -137,6 +137,9 @@ class RecordWrite:
     record_id: str = ""
     first_attempt_at: datetime | None = None
     unmodified_since: datetime | None = None
+    seen: Mapping[str, Any] = field(default_factory=dict)
+    """The record's fields that `values` was made from, where it holds whole lists. An entry that was seen and is not in `values`
+    was taken away by us; one that was not seen was added by somebody since, and stays."""
 
 
 Ticket = dict[str, Any]
@@ -238,6 +241,8 @@ class Trust:
     settings: Mapping[str, Any] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     account_id: str = ""
+    webhook_secret: str = field(default="", repr=False)
+    """The connection's own; see `Connection`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,3 +351,5 @@ class Connection:
     settings: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """What `prepare()` found out about the account, kept between runs."""
+    webhook_secret: str = field(default="", repr=False)
+    """A secret of this connection alone, always the same, for services that prove themselves with a secret that we choose."""

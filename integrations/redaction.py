@@ -16,6 +16,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
         ),
         r"\1[secret]",
     ),
+    (re.compile(r"(?i)([?&](?:code|state)=)[^&\s\"']+"), r"\1[secret]"),
     (re.compile(r"\b00D[A-Za-z0-9]{12,15}![A-Za-z0-9._]+"), "[secret]"),
     (re.compile(r"\b(?:pat-[a-z0-9]+-[A-Za-z0-9-]{8,}|fka_[A-Za-z0-9]+|dbk_[A-Za-z0-9_-]+)"), "[secret]"),
     (re.compile(r"(?<![\w.:-])(?:\+|00)\d[\d\s().-]{6,18}\d(?![\w])"), "[phone]"),

@@ -33,6 +33,12 @@ def provider_class(slug: str) -> "type[CrmProvider]":
     return found
 
 
+def provider_settings(slug: str) -> dict[str, str | list[str]]:
+    """The settings that an operator may give for this CRM, with their defaults; a list is written with commas. Needs no Django."""
+    found: dict[str, str | list[str]] = import_module(f"{PROVIDERS[slug][1]}.environment").SETTINGS
+    return found
+
+
 def sandbox_class(slug: str) -> "type[Service]":
     found: type[Service] = import_module(f"{PROVIDERS[slug][1]}.sandbox").Sandbox
     return found

@@ -20,7 +20,7 @@ from integrations.admin_html import NOTHING, ago_column, badge, bullets, code_co
 from mapping.admin_forms import ConflictPolicyForm, FieldMappingForm
 from mapping.compiled import MappingError
 from mapping.fields import DIALER_FIELDS
-from mapping.models import ConflictPolicy, CrmField, FieldMapping, MappingVersion, SchemaChange
+from mapping.models import ConflictPolicy, CrmField, CrmObject, FieldMapping, MappingVersion, SchemaChange
 from mapping.publishing import ENTITY, publish, restore
 
 WORDS = (
@@ -28,6 +28,8 @@ WORDS = (
     yes_column("custom", gettext_lazy("custom")),
     yes_column("required", gettext_lazy("required")),
 )
+LOOKED_AT = ago_column("checked_at", gettext_lazy("last looked at"))
+READ_AT = ago_column("read_at", gettext_lazy("last read in full"))
 LONGEST_CHOICES = 8
 DIRECTIONS = dict(FieldMapping.Direction.choices)
 
@@ -46,7 +48,7 @@ class FieldMappingAdmin(TenantScopedAdmin):
     fieldsets = (
         (None, {"fields": ("crm_provider", "dialer_field", "sync_direction", "crm_object", "crm_field")}),
         (gettext_lazy("Value"), {"fields": ("transform_rule", "custom_transform", "is_required", "validations")}),
-        (gettext_lazy("Rules"), {"fields": ("strategy", "object_overrides", "is_active")}),
+        (gettext_lazy("Rules"), {"fields": ("strategy", "on_blank", "object_overrides", "is_active")}),
     )
 
     @admin.display(description=gettext_lazy("dialer field"), ordering="dialer_field")
@@ -206,6 +208,16 @@ class CrmFieldAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     @admin.display(description=gettext_lazy("in the CRM"), ordering="missing_since")
     def presence(self, row: CrmField) -> str:
         return badge(_("Missing"), "bad") if row.missing_since else badge(_("Found"), "good")
+
+
+@admin.register(CrmObject)
+class CrmObjectAdmin(ReadOnlyAdmin, TenantScopedAdmin):
+    list_display = ("object_type", "connection", LOOKED_AT, READ_AT)
+    list_filter = (("connection", AutocompleteSelectFilter), "connection__provider")
+    list_select_related = ("connection",)
+    search_fields = ("object_type__iexact",)
+    fields = ("connection", "object_type", "checked_at", "read_at")
+    ordering = ("connection", "object_type", "pk")
 
 
 class BreaksFilter(admin.SimpleListFilter):

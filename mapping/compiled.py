@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from mapping.expressions import JsboxRuntime
 from mapping.paths import MISSING
-from mapping.rows import CompiledRow, MappingError, MappingRow, compile_rows
+from mapping.rows import CLEAR, CompiledRow, MappingError, MappingRow, compile_rows
 from mapping.steps import Draft, is_plain, plain_read, plain_write, read_step, write_step
 from mapping.transforms import Context
 from mapping.validation import Problem
@@ -60,6 +60,11 @@ class CompiledMapping:
     def list_fields(self) -> tuple[str, ...]:
         """The CRM fields that are written as whole lists: `outbound` needs the present record for these."""
         return tuple(dict.fromkeys(row.path.root for row in self.rows if row.writes and row.path.writes_list))
+
+    @cached_property
+    def blank_rules(self) -> Mapping[str, str]:
+        """What an empty value does to the other side, by dialer field; fields that clear are left out."""
+        return {row.field.key: row.on_blank for row in self.rows if row.on_blank != CLEAR}
 
     def dialer_fields(self, direction: str) -> tuple[str, ...]:
         """The dialer fields that take part in `inbound` or `outbound`, in the order of the rows."""

@@ -140,3 +140,18 @@ def _custom_field(key: str) -> DialerField:
             f'"{key}" cannot name an own field: after "custom." come up to 100 letters, digits, spaces, dots, - or _.'
         )
     return DialerField(key, name, "any", "bidirectional")
+
+
+SPOKEN = {"call_notes": "notes"}
+"""What conflict rules may call a field of a call."""
+
+
+def conflict_field_problem(key: str) -> str:
+    """Why a conflict rule can't name this field; empty when it can: a contact's field or a call's."""
+    if SPOKEN.get(key, key) in DIALER_FIELDS["call_activity"]:
+        return ""
+    try:
+        dialer_field("contact", key)
+    except UnknownFieldError as error:
+        return str(error)
+    return ""

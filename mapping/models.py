@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from integrations.models import CrmConnection, Timestamped
 from integrations.registry import provider_choices
 from integrations.tenancy import TenantOwned
-from mapping.fields import UnknownFieldError, dialer_field
+from mapping.fields import conflict_field_problem
 from mapping.transforms import TRANSFORMS
 
 
@@ -21,6 +21,16 @@ class Strategy(models.TextChoices):
     CRM_WINS = "crm_wins", _("The CRM wins")
     DIALER_WINS = "dialer_wins", _("The dialer wins")
     LAST_WRITE_WINS = "last_write_wins", _("The later change wins")
+    FIELD_LEVEL_MERGE = "field_level_merge", _("Both are kept where they fit together, else a person decides")
+    MANUAL = "manual", _("A person decides")
+
+
+class Blank(models.TextChoices):
+    """What an empty value on one side does to the other."""
+
+    CLEAR = "clear", _("clears the other side")
+    IGNORE = "ignore", _("is ignored")
+    FILL = "fill", _("is filled; what is filled is never changed")
 
 
 def transform_choices() -> list[tuple[str, str]]:
@@ -64,6 +74,9 @@ class FieldMapping(TenantOwned, Timestamped):
     )
     strategy = models.CharField(
         _("on conflict"), max_length=30, choices=Strategy.choices, blank=True, default="", db_default=""
+    )
+    on_blank = models.CharField(
+        _("an empty value"), max_length=10, choices=Blank.choices, default=Blank.CLEAR, db_default=Blank.CLEAR.value
     )
     validations = models.JSONField(_("validation"), default=list, db_default=[], blank=True)
 
@@ -230,10 +243,9 @@ class ConflictPolicy(TenantOwned, Timestamped):
 
 
 def _wrong(field: str, strategy: str) -> str:
-    try:
-        dialer_field("contact", field)
-    except UnknownFieldError as error:
-        return str(error)
+    problem = conflict_field_problem(field)
+    if problem:
+        return problem
     if strategy not in Strategy.values:
         return f"{field}: {strategy!r} is no strategy. Choose one of {', '.join(Strategy.values)}."
     return ""

@@ -109,6 +109,8 @@ def engine_row(row: FieldMapping) -> MappingRow:
         required=row.is_required,
         validations=tuple(row.validations),
         object_overrides=row.object_overrides,
+        on_blank=row.on_blank,
+        strategy=row.strategy,
     )
 
 
@@ -160,4 +162,6 @@ def _model_row(tenant_id: UUID, provider: str, row: MappingRow) -> FieldMapping:
         is_required=row.required,
         validations=list(row.validations),
         object_overrides=dict(row.object_overrides),
+        on_blank=row.on_blank,
+        strategy=row.strategy,
     )

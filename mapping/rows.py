@@ -13,6 +13,9 @@ from mapping.transforms import TRANSFORMS, Context, Transform, TransformError, c
 from mapping.validation import Problem
 from mapping.values import time_zone
 
+CLEAR, IGNORE, FILL = "clear", "ignore", "fill"
+BLANK_RULES = (CLEAR, IGNORE, FILL)
+
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -20,7 +23,8 @@ _EMPTY: Mapping[str, Any] = MappingProxyType({})
 class MappingRow:
     """One line of the mapping. `validations` are rules or their JSON form.
 
-    `object_overrides` has the path on other CRM objects than `crm_object`; None means: not on that object.
+    `object_overrides` has the path on other CRM objects than `crm_object`; None means: not on that object. `on_blank` says what
+    an empty value does to the other side: clear it, be ignored, or (fill) values only ever fill what is empty there.
     """
 
     dialer_field: str
@@ -32,6 +36,9 @@ class MappingRow:
     required: bool = False
     validations: tuple[Rule | Mapping[str, Any], ...] = ()
     object_overrides: Mapping[str, str | None] = field(default_factory=dict)
+    on_blank: str = CLEAR
+    strategy: str = ""
+    """Kept with the row; conflicts are decided elsewhere."""
 
     def path_on(self, object_type: str) -> str | None:
         if object_type == self.crm_object:
@@ -56,6 +63,7 @@ class CompiledRow:
     direction: str
     rules: tuple[Rule, ...]
     required_message: str | None
+    on_blank: str = CLEAR
 
     @property
     def reads(self) -> bool:
@@ -102,6 +110,8 @@ def _compile(row: MappingRow, text: str, entity: str, context: Context, problems
     rules = _rules(row, found)
     if row.direction not in DIRECTIONS:
         found.append(("direction", f'"{row.direction}" is no direction; choose one of {", ".join(DIRECTIONS)}.'))
+    if row.on_blank not in BLANK_RULES:
+        found.append(("on_blank", f'"{row.on_blank}" is no rule for blanks; choose one of {", ".join(BLANK_RULES)}.'))
     found += _transform_problems(row, context)
     problems += [Problem(row.dialer_field, kind, message) for kind, message in found]
     if found or known is None or path is None:
@@ -123,6 +133,7 @@ def _compiled(row: MappingRow, known: DialerField, path: Path, rules: tuple[Rule
         direction=row.direction,
         rules=standard + tuple(rule for rule in rules if rule.type != "required"),
         required_message=next(filter(None, needed), required),
+        on_blank=row.on_blank,
     )
 
 

@@ -34,7 +34,9 @@ OFFERED: dict[str, Callable[[CrmConnection], bool]] = {
     "read_fields": lambda row: row.is_usable,
     "pause": lambda row: row.is_usable,
     "resume": lambda row: row.status == CrmConnection.Status.PAUSED,
+    "check_permissions": lambda _row: False,  # its button stands beside what it finds
     "reconnect": lambda _row: True,
+    "disconnect": lambda _row: False,  # stands with the credential that it ends
 }
 """Which buttons make sense for a connection."""
 
@@ -44,7 +46,9 @@ class ConnectionAdmin(ConnectionPage):
         (gettext_lazy("State"), {"fields": ("verdict", *STATE_FIELDS)}),
         *ConnectionPage.fieldsets[1:],
     )
-    actions_detail: ClassVar[Any] = ("sync_now", "test", "read_fields", "pause", "resume", "reconnect")
+    actions_detail: ClassVar[Any] = (
+        "sync_now", "test", "check_permissions", "read_fields", "pause", "resume", "reconnect", "disconnect",
+    )  # fmt: skip
 
     @admin.display(description=gettext_lazy("how it is doing"))
     def verdict(self, row: CrmConnection) -> str:
@@ -53,7 +57,8 @@ class ConnectionAdmin(ConnectionPage):
         return badge(card.headline, card.level)
 
     def panels(self, request: HttpRequest, row: Any) -> Sequence[Panel]:
-        return [_runs(row), _cursors(row), _schema_changes(row), *super().panels(request, row)]
+        findings, *others = super().panels(request, row)
+        return [findings, _runs(row), _cursors(row), _schema_changes(row), *others]
 
     def connected(self, request: HttpRequest, row: CrmConnection) -> None:
         enqueue_all([row])

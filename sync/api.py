@@ -9,13 +9,37 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from integrations.registry import PROVIDERS
-from integrations.views import TenantView
-from sync import feed, health
+from integrations.views import AlreadyUsed, TenantView
+from sync import editing, feed, health
 from sync.models import Contact
-from sync.serializers import ContactSerializer, FeedAnswer, FeedQuery, HealthAnswer, links_of
+from sync.serializers import (
+    ContactSerializer,
+    ContactWrite,
+    FeedAnswer,
+    FeedQuery,
+    HealthAnswer,
+    dialer_values,
+    links_of,
+)
+
+IDENTIFYING = ("first_name", "last_name", "email", "phone", "mobile_phone")
 
 
-class ContactsView(TenantView):
+class _Writes(TenantView):
+    def checked(self, request: Request) -> dict[str, Any]:
+        """The body as the serializer has it. Raises ValidationError with every fault."""
+        body = ContactWrite(data=request.data, context={"region": self.tenant.region})
+        body.is_valid(raise_exception=True)
+        found: dict[str, Any] = body.validated_data
+        return found
+
+
+def author_of(request: Request) -> editing.Author:
+    key: Any = request.auth
+    return editing.Author("api", str(key))
+
+
+class ContactsView(_Writes):
     @extend_schema(
         operation_id="list_contacts",
         summary="Contacts that changed",
@@ -44,13 +68,46 @@ class ContactsView(TenantView):
             }
         )
 
+    @extend_schema(
+        operation_id="create_contact",
+        summary="A new contact",
+        description="It is also created in each connected CRM that takes new people from us.",
+        request=ContactWrite,
+        responses={201: ContactSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        fields = dialer_values(self.checked(request))
+        if not any(fields.get(name) for name in IDENTIFYING):
+            raise ValidationError({"non_field_errors": [f"Send at least one of {', '.join(IDENTIFYING)}."]})
+        contact = editing.create(self.tenant.pk, fields, author_of(request))
+        return Response(_shown([contact])[0], status=201)
 
-class ContactView(TenantView):
+
+class ContactView(_Writes):
     @extend_schema(operation_id="read_contact", summary="One contact", responses=ContactSerializer)
     def get(self, request: Request, contact_id: UUID) -> Response:
         contact = Contact.objects.filter(pk=contact_id).first()
         if contact is None:
             raise NotFound("There is no such contact.")
+        return Response(_shown([contact])[0])
+
+    @extend_schema(
+        operation_id="update_contact",
+        summary="Change a contact",
+        description="Only what differs is changed, and carried to every CRM that knows the contact.",
+        request=ContactWrite,
+        responses=ContactSerializer,
+    )
+    def patch(self, request: Request, contact_id: UUID) -> Response:
+        checked = self.checked(request)
+        try:
+            contact = editing.edit(
+                contact_id, dialer_values(checked), author_of(request), expected_version=checked.get("version")
+            )
+        except editing.VersionMismatch as error:
+            raise AlreadyUsed(f"{error} Read it again and repeat your change.") from error
+        if contact is None:
+            raise NotFound("There is no such contact, or it was deleted.")
         return Response(_shown([contact])[0])
 
 

@@ -8,11 +8,15 @@ class SyncConfig(AppConfig):
     verbose_name = _("Sync")
 
     def ready(self) -> None:
-        from sync import handlers, pulling, schedules, upkeep
+        from integrations.storing import account_replaced
+        from sync import fetching, handlers, inbox, outbox, pulling, replacing, schedules, upkeep
 
         handlers.register(pulling.KIND, pulling.PullHandler())
+        handlers.register(inbox.KIND, fetching.FetchHandler())
+        handlers.register(outbox.KIND, outbox.PushHandler())
         handlers.register(upkeep.FIELDS, upkeep.FieldsHandler())
         handlers.register(upkeep.RIGHTS, upkeep.RightsHandler())
+        account_replaced.connect(replacing.forget, dispatch_uid="sync_account_replaced")
         post_migrate.connect(
             lambda using="default", **_: schedules.install(using),
             sender=apps.get_app_config("django_q"),

@@ -1,6 +1,6 @@
 """Who does which kind of job. Apps above register theirs when they are ready, so that the queue knows none of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from integrations.providers.base import CrmProvider
@@ -17,11 +17,17 @@ class Handler(Protocol):
 
 
 class Result:
-    """The outcomes of a claim, and the links to keep with them."""
+    """The outcomes of a claim, the links to keep with them, and what else belongs into the same transaction."""
 
-    def __init__(self, outcomes: Sequence[Outcome], links: Sequence[SyncRecord] = ()) -> None:
+    def __init__(
+        self,
+        outcomes: Sequence[Outcome],
+        links: Sequence[SyncRecord] = (),
+        after: Callable[[], None] | None = None,
+    ) -> None:
         self.outcomes = outcomes
         self.links = links
+        self.after = after
 
 
 _HANDLERS: dict[str, Handler] = {}

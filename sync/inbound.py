@@ -2,14 +2,15 @@
 
 A page is mapped, linked or matched to our contacts, merged field by field, and written together with the history of what
 changed, the conflicts that were decided and the run's counters. Applying a page twice writes nothing the second time.
+Pages come from a feed, with its cursor, or from a look-up of single records that an event told of.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.db import connection as database
 from django.db import transaction
@@ -18,10 +19,10 @@ from django.utils import timezone
 
 from integrations.errors import Retry
 from integrations.models import CrmConnection
-from integrations.records import ChangePage, Cursor, RemoteRecord
+from integrations.records import Change, ChangePage, Cursor, Fetched, RemoteEvent, RemoteRecord
 from mapping.compiled import Mapped, MappingSession
 from mapping.policy import strategies_of
-from sync import values
+from sync import departed, inbox, values
 from sync.bulk import upsert
 from sync.matching import Candidate, Index, Match
 from sync.merge import Decision, merge
@@ -57,30 +58,89 @@ class _Work:
 
 
 class PageWriter:
-    """Applies pages of one connection's feed for one run."""
+    """Applies pages of one connection's feed for one run, or looked-up records of one object type for no run."""
 
-    def __init__(self, connection: CrmConnection, run: SyncRun, session: MappingSession) -> None:
+    def __init__(
+        self,
+        connection: CrmConnection,
+        run: SyncRun | None,
+        session: MappingSession,
+        *,
+        object_type: str = "",
+        mapping_version: int | None = None,
+    ) -> None:
         self.connection = connection
         self.run = run
         self.session = session
+        self.object_type = run.object_type if run else object_type
+        self.mapping_version = run.mapping_version if run else mapping_version
         self.strategy = strategies_of(connection.tenant_id, connection.provider)
 
     def apply(self, page: ChangePage, feed: str, expected: Cursor | None) -> None:
         """Writes the page and moves the cursor. Raises Retry when another process moved the cursor meanwhile."""
-        newest = {record.id: record for record in page.records}
-        works = [_Work(record, self.session.inbound(record.fields)) for record in newest.values()]
+        works = self._works(page.records)
         now = timezone.now()
         with transaction.atomic():
             self._lock_tenant()
             cursor = self._hold_cursor(feed, expected)
-            self._link(works)
-            self._match([work for work in works if work.contact is None])
-            for work in works:
-                self._merge(work, now)
-            self._write(works, now)
+            self._depart(page.records, {}, (), (), now)
+            self._settle(works, now)
             cursor.value = page.cursor
             cursor.save()
-            self._count(works, page)
+            if self.run:
+                self._count(self.run, works, page)
+
+    def apply_fetched(
+        self,
+        fetched: Fetched,
+        *,
+        moved: Mapping[str, str],
+        erased: Collection[str],
+        along: Callable[[], object],
+    ) -> None:
+        """Writes looked-up records and calls `along` in the same transaction.
+
+        `moved` says for records that are missing which one they live on in; `erased` which ones are gone for good.
+        """
+        works = self._works(fetched.records)
+        now = timezone.now()
+        with transaction.atomic():
+            self._lock_tenant()
+            self._depart(fetched.records, moved, fetched.missing, erased, now)
+            self._settle(works, now)
+            along()
+
+    def _works(self, records: Sequence[RemoteRecord]) -> list[_Work]:
+        newest = {record.id: record for record in records if not record.deleted and not record.moved_to}
+        return [_Work(record, self.session.inbound(record.fields)) for record in newest.values()]
+
+    def _settle(self, works: Sequence[_Work], now: datetime) -> None:
+        self._link(works)
+        self._match([work for work in works if work.contact is None])
+        for work in works:
+            self._merge(work, now)
+        self._write(works, now)
+
+    def _depart(
+        self,
+        records: Sequence[RemoteRecord],
+        moved: Mapping[str, str],
+        missing: Collection[str],
+        erased: Collection[str],
+        now: datetime,
+    ) -> None:
+        """Follows merged and converted records before anybody is matched, and notes those that are gone."""
+        moves = {(one.object_type, one.id): one.moved_to for one in records if one.moved_to}
+        moves |= {(self.object_type, one): (self.object_type, moved[one]) for one in missing if one in moved}
+        gone = {*missing, *(one.id for one in records if one.deleted)} - {record_id for _type, record_id in moves}
+        for winner in departed.redirect(self.connection, moves, now):
+            self._follow(winner)
+        departed.mark_gone(self.connection, self.object_type, gone, now, erased=erased)
+
+    def _follow(self, winner: departed.Identity) -> None:
+        """Has the surviving record read afresh, by its own kind's job: it may never have changed since we read it."""
+        event = RemoteEvent(f"followed:{uuid4()}", Change.UPDATED, winner[0], (winner[1],))
+        inbox.store([inbox.Arrival(self.connection.tenant_id, self.connection.pk, event)], inbox.FOLLOWED)
 
     def _lock_tenant(self) -> None:
         """One page at a time per tenant: two feeds may bring the same person."""
@@ -105,7 +165,7 @@ class PageWriter:
         links = SyncRecord.objects.filter(
             tenant_id=self.connection.tenant_id,
             crm_provider=self.connection.provider,
-            crm_object_type=self.run.object_type,
+            crm_object_type=self.object_type,
             crm_record_id__in=list(by_id),
         )
         for link in links:
@@ -186,7 +246,7 @@ class PageWriter:
     def _linked(self, work: _Work, now: datetime) -> SyncRecord | None:
         """The link as it has to be written; None when it stands as it is."""
         contact, record = work.contact, work.record
-        if contact is None or not _newer(work):
+        if contact is None or not (_newer(work) or _was_gone(work)):
             return None
         base = {**(work.link.base if work.link else {}), **{one.field: one.agreed for one in work.decisions}}
         link = work.link or SyncRecord(
@@ -204,7 +264,9 @@ class PageWriter:
             link.metadata,
             link.local_record_id,
         )
-        metadata = {**link.metadata, "inactive": True} if record.inactive else _without(link.metadata, "inactive")
+        metadata = _without(link.metadata, "inactive", *departed.MARKS)
+        if record.inactive:
+            metadata["inactive"] = True
         if work.match and work.match.rivals:
             metadata["may_be"] = [str(one) for one in work.match.rivals]
         stamp = max(filter(None, (link.last_crm_modified_at, record.modified_at)))
@@ -241,7 +303,7 @@ class PageWriter:
             actor=self.connection.get_provider_display(),
             connection=self.connection,
             run=self.run,
-            mapping_version=self.run.mapping_version,
+            mapping_version=self.mapping_version,
             at=now,
             **more,
         )
@@ -268,13 +330,12 @@ class PageWriter:
             if one.conflict
         ]
 
-    def _count(self, works: Sequence[_Work], page: ChangePage) -> None:
+    def _count(self, run: SyncRun, works: Sequence[_Work], page: ChangePage) -> None:
         counts = Counter(_verdict(work) for work in works)
-        run = self.run
         run.created += counts["created"]
         run.updated += counts["updated"]
         run.unchanged += counts["unchanged"]
-        run.skipped += counts["skipped"]
+        run.skipped += counts["skipped"] + sum(1 for one in page.records if one.deleted or one.moved_to)
         run.errored += sum(1 for work in works if work.contact is not None and work.mapped.problems)
         run.conflicts += sum(1 for work in works if any(one.conflict for one in work.decisions))
         run.expected = page.total if page.total is not None else run.expected
@@ -289,6 +350,10 @@ def _to_import(work: _Work) -> bool:
 def _newer(work: _Work) -> bool:
     held = work.link.last_crm_modified_at if work.link else None
     return held is None or work.record.modified_at >= held
+
+
+def _was_gone(work: _Work) -> bool:
+    return work.link is not None and not work.link.metadata.keys().isdisjoint(departed.MARKS)
 
 
 def _changed(work: _Work) -> bool:
@@ -311,5 +376,5 @@ def _status(work: _Work, base: dict[str, Any]) -> str:
     return SyncRecord.Status.PENDING if differs else SyncRecord.Status.SYNCED
 
 
-def _without(metadata: dict[str, Any], key: str) -> dict[str, Any]:
-    return {name: value for name, value in metadata.items() if name != key}
+def _without(metadata: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {name: value for name, value in metadata.items() if name not in keys}

@@ -1,7 +1,8 @@
 """The three-way comparison, field by field. Pure: values and times in, decisions out.
 
 `base` is what both sides agreed on last. One side moved: copy. Both moved to the same: agree. Both moved apart: a conflict,
-which the field's strategy decides; what loses is reported so that it can be kept.
+which the field's strategy decides; what loses is reported so that it can be kept. A conflict that is left to a person changes
+nothing on either side, and is found again until that person has decided.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,7 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-MISSING = object()
+from mapping.rows import FILL, IGNORE
+
 DO_NOT_CALL = "do_not_call"
 
 
@@ -25,15 +27,24 @@ class Decision:
     conflict: bool = False
     strategy: str = ""
     winner: str = ""
+    """crm, dialer or both; empty while a person has to decide."""
     base: Any = None
     ours: Any = None
     theirs: Any = None
 
     @property
     def lost(self) -> Any:
-        if not self.conflict:
+        if not self.conflict or self.winner not in {"crm", "dialer"}:
             return None
         return self.ours if self.winner == "crm" else self.theirs
+
+    @property
+    def is_open(self) -> bool:
+        return self.conflict and not self.winner
+
+
+When = datetime | None | Callable[[str], datetime | None]
+"""When a side changed: one time for the whole record, or one for each field where the CRM tells it."""
 
 
 def merge(
@@ -42,17 +53,21 @@ def merge(
     theirs: Mapping[str, Any],
     *,
     strategy: Callable[[str], str],
-    ours_at: datetime | None,
-    theirs_at: datetime | None,
+    ours_at: When,
+    theirs_at: When,
 ) -> list[Decision]:
     """One decision for each field of `theirs`; fields they don't mention are left alone.
 
     A field that `base` doesn't hold was agreed to be blank: the side that has a value then gives it to the other.
     """
     return [
-        _decide(name, base.get(name, MISSING), ours.get(name), value, strategy, ours_at, theirs_at)
+        _decide(name, base.get(name), ours.get(name), value, strategy, (_at(ours_at, name), _at(theirs_at, name)))
         for name, value in theirs.items()
     ]
+
+
+def _at(when: When, name: str) -> datetime | None:
+    return when(name) if callable(when) else when
 
 
 def _decide(
@@ -61,39 +76,81 @@ def _decide(
     ours: Any,
     theirs: Any,
     strategy: Callable[[str], str],
-    ours_at: datetime | None,
-    theirs_at: datetime | None,
+    times: tuple[datetime | None, datetime | None],
 ) -> Decision:
-    agreed = None if base is MISSING else base
-    sides = Decision(name, ours, agreed, changed=False, base=agreed, ours=ours, theirs=theirs)
+    sides = Decision(name, ours, base, changed=False, base=base, ours=ours, theirs=theirs)
     if same(ours, theirs):
         return replace(sides, agreed=theirs)
-    if same(agreed, theirs):
+    if same(base, theirs):
         return sides
-    if same(agreed, ours):
+    if same(base, ours):
         return replace(sides, value=theirs, agreed=theirs, changed=True)
     rule = strategy(name)
-    winner = _winner(name, rule, ours, ours_at, theirs_at)
-    takes_theirs = winner == "crm"
-    return replace(
-        sides,
-        value=theirs if takes_theirs else ours,
-        agreed=theirs,
-        changed=takes_theirs,
-        conflict=True,
-        strategy=rule,
-        winner=winner,
-    )
+    conflict = replace(sides, conflict=True, strategy=rule)
+    value, winner = _decided(name, rule, conflict, times)
+    if not winner:
+        return conflict
+    return replace(conflict, value=value, agreed=theirs, changed=not same(value, ours), winner=winner)
 
 
-def _winner(name: str, rule: str, ours: Any, ours_at: datetime | None, theirs_at: datetime | None) -> str:
+def _decided(name: str, rule: str, sides: Decision, times: tuple[datetime | None, datetime | None]) -> tuple[Any, str]:
+    """What to hold from now on, and who won: crm, dialer or both. Nobody: a person has to decide."""
     if name == DO_NOT_CALL:
-        return "dialer" if ours else "crm"  # whoever says "don't" is believed
-    if rule == "dialer_wins":
-        return "dialer"
-    if rule == "last_write_wins" and ours_at is not None and theirs_at is not None:
-        return "dialer" if ours_at > theirs_at else "crm"
-    return "crm"
+        return True, "dialer" if sides.ours else "crm"  # whoever says "don't" is believed
+    if rule == "manual":
+        return None, ""
+    if rule == "field_level_merge":
+        combined = combine(sides.base, sides.ours, sides.theirs)
+        return (None, "") if combined is NOT_COMBINED else (combined, "both")
+    ours_at, theirs_at = times
+    later_is_ours = rule == "last_write_wins" and ours_at is not None and theirs_at is not None and ours_at > theirs_at
+    return (sides.ours, "dialer") if rule == "dialer_wins" or later_is_ours else (sides.theirs, "crm")
+
+
+NOT_COMBINED = object()
+
+
+def combine(base: Any, ours: Any, theirs: Any) -> Any:
+    """Both sides' changes to one value made of parts: lists gain and lose what either side added or took away, objects are
+    combined key by key. NOT_COMBINED for anything else, or when both changed the same part differently."""
+    if isinstance(ours, list) and isinstance(theirs, list):
+        return _combined_lists(base if isinstance(base, list) else [], ours, theirs)
+    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+        return _combined_objects(base if isinstance(base, Mapping) else {}, ours, theirs)
+    return NOT_COMBINED
+
+
+def _combined_lists(base: list[Any], ours: list[Any], theirs: list[Any]) -> list[Any]:
+    taken_away = [item for item in base if item not in ours or item not in theirs]
+    result: list[Any] = []
+    for item in [*ours, *theirs]:
+        if item not in taken_away and item not in result:
+            result.append(item)
+    return result
+
+
+def _combined_objects(base: Mapping[str, Any], ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Any:
+    result: dict[str, Any] = {}
+    for key in dict.fromkeys([*ours, *theirs]):
+        before, mine, other = (side.get(key) for side in (base, ours, theirs))
+        if same(before, other) or same(mine, other):
+            chosen = mine
+        elif same(before, mine):
+            chosen = other
+        else:
+            chosen = combine(before, mine, other)
+        if chosen is NOT_COMBINED:
+            return NOT_COMBINED
+        if chosen is not None:
+            result[key] = chosen
+    return result
+
+
+def may_replace(rule: str, value: Any, other: Any) -> bool:
+    """Whether a value may go over the other side's, by the field's rule for blanks (see mapping.rows)."""
+    if rule == FILL:
+        return _blank(other)
+    return rule != IGNORE or not _blank(value)
 
 
 def same(one: Any, other: Any) -> bool:

@@ -250,6 +250,11 @@ class InboxEvent(TenantOwned):
     dedupe_key = models.CharField(max_length=200)
     object_type = models.CharField(_("CRM object"), max_length=100, default="", blank=True)
     record_ids = models.JSONField(_("records"), default=list)
+    change = models.CharField(_("what happened"), max_length=20, default="", db_default="", blank=True)
+    changed = models.JSONField(_("changed fields"), default=list, db_default=[], blank=True)
+    values = models.JSONField(_("changed values"), default=dict, db_default={}, blank=True)
+    moved_to = models.CharField(_("lives on as"), max_length=100, default="", db_default="", blank=True)
+    ours = models.BooleanField(_("our own change"), default=False, db_default=False)
     body = models.BinaryField()
     headers = models.JSONField(default=dict)
     signature_ok = models.BooleanField(_("signature"), default=True)
@@ -257,6 +262,7 @@ class InboxEvent(TenantOwned):
     received_at = models.DateTimeField(_("received"), db_default=Now())
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.RECEIVED)
     error = models.TextField(_("problem"), default="", blank=True)
+    note = models.TextField(_("note"), default="", db_default="", blank=True)
     worked_at = models.DateTimeField(_("worked"), null=True)
 
     class Meta:
@@ -264,7 +270,9 @@ class InboxEvent(TenantOwned):
         ordering = ["-id"]
         constraints = [models.UniqueConstraint(fields=["connection", "dedupe_key"], name="inbox_event_once")]
         indexes = [
-            models.Index(fields=["connection", "id"], name="inbox_waiting", condition=models.Q(state="received")),
+            models.Index(
+                fields=["connection", "object_type", "id"], name="inbox_to_work", condition=models.Q(state="received")
+            ),
             models.Index(fields=["tenant", "-received_at"], name="inbox_newest"),
         ]
         verbose_name = _("inbox event")
@@ -275,17 +283,25 @@ class InboxEvent(TenantOwned):
 
 
 class FeedCursor(TenantOwned):
-    """How far a feed of a connection was read; moved in the transaction that applied what was read."""
+    """How far a feed of a connection was read; moved in the transaction that applied what was read.
+
+    The row of the feed `stream` has no position: it is the lease of the connection's change stream (see sync/leases.py).
+    """
 
     connection = models.ForeignKey(CrmConnection, on_delete=models.CASCADE, related_name="cursors")
     feed = models.CharField(_("feed"), max_length=100)
     value = models.JSONField(_("position"), default=dict)
     moved_at = models.DateTimeField(_("moved"), auto_now=True)
     complete_at = models.DateTimeField(_("read to the end"), null=True)
+    holder = models.CharField(_("read by"), max_length=100, default="", db_default="", blank=True)
+    held_until = models.DateTimeField(_("until"), null=True, help_text=_("Nobody else reads the feed before then."))
 
     class Meta:
         db_table = "feed_cursors"
         constraints = [models.UniqueConstraint(fields=["connection", "feed"], name="one_cursor_per_feed")]
+        indexes = [
+            models.Index(fields=["holder", "held_until"], name="stream_lease", condition=models.Q(feed="stream"))
+        ]
         verbose_name = _("cursor")
         verbose_name_plural = _("cursors")
 
@@ -359,9 +375,14 @@ class FieldChange(TenantOwned):
 
 
 class WorkerBeat(models.Model):
-    """A sign of life of a supervised cluster."""
+    """A sign of life of a supervised cluster, or of a process that listens to change streams."""
+
+    class Kind(models.TextChoices):
+        WORKER = "worker", _("Worker")
+        LISTENER = "listener", _("Listener")
 
     id = models.TextField(primary_key=True)
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind.choices, default=Kind.WORKER, db_default="worker")
     beaten_at = models.DateTimeField()
     host = models.TextField()
     pid = models.IntegerField()

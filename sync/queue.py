@@ -21,11 +21,15 @@ from django_q.tasks import async_task
 from integrations import tenancy
 from integrations.models import CrmConnection
 from sync.bulk import upsert
-from sync.models import SyncJob
+from sync.models import Lane, SyncJob
 
 WORK_TASK = "sync.tasks.work"
 LOST_WAKE_UP = timedelta(seconds=30)
 """A wake-up that nobody answered for so long counts as lost."""
+
+
+FOR_GOOD = "account_replaced"
+"""Cause of dead jobs that must never be tried again: their account is gone, and their ids mean others in the new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +72,17 @@ def enqueue(jobs: Iterable[SyncJob]) -> None:
     if not rows:
         return
     SyncJob.objects.bulk_create(rows, ignore_conflicts=True)
+    _hurry([row for row in rows if row.lane == Lane.DO_NOT_CALL])
     for connection_id in {row.connection_id for row in rows}:
         transaction.on_commit(partial(wake, connection_id))
+
+
+def _hurry(rows: Sequence[SyncJob]) -> None:
+    """Takes the twins that were waiting already into the lane of these rows, and lets them wait no longer."""
+    for row in rows:
+        SyncJob.objects.filter(
+            connection_id=row.connection_id, kind=row.kind, key=row.key, state="ready", lane__gt=row.lane
+        ).update(lane=row.lane, not_before=Now())
 
 
 def wake(connection_id: uuid.UUID) -> bool:
@@ -222,7 +235,8 @@ def _settled(row: SyncJob, outcome: Outcome, claimed: Claim) -> SyncJob:
     if outcome.payload is not None:
         row.payload = outcome.payload
     if outcome.state == SyncJob.State.READY:
-        row.not_before = timezone.now() + timedelta(seconds=outcome.wait)
+        if outcome.wait > 0:  # else it keeps its place in line
+            row.not_before = timezone.now() + timedelta(seconds=outcome.wait)
     else:
         row.finished_at = timezone.now()
     return row
@@ -230,7 +244,7 @@ def _settled(row: SyncJob, outcome: Outcome, claimed: Claim) -> SyncJob:
 
 def replay(jobs: models.QuerySet[SyncJob]) -> int:
     """Puts dead jobs back to work, with fresh attempts. Returns how many."""
-    rows = list(jobs.filter(state=SyncJob.State.DEAD))
+    rows = list(jobs.filter(state=SyncJob.State.DEAD).exclude(cause=FOR_GOOD))
     waiting = set(
         SyncJob.objects.filter(state__in=["ready", "leased"], key__in=[row.key for row in rows]).values_list(
             "connection_id", "kind", "key"

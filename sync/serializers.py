@@ -1,13 +1,19 @@
 """How a contact looks to the dialer."""
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+import phonenumbers
 from rest_framework import serializers
 
+from mapping.fields import DIALER_FIELDS, UnknownFieldError, dialer_field
 from sync.models import Contact, SyncRecord
+from sync.values import storable
+
+LONGEST_CUSTOM = 16 * 1024
 
 
 class LinkSerializer(serializers.ModelSerializer[SyncRecord]):
@@ -39,6 +45,79 @@ class ContactSerializer(serializers.ModelSerializer[Contact]):
     def get_links(self, contact: Contact) -> list[dict[str, Any]]:
         links = self.context["links"].get(contact.pk, [])
         return list(LinkSerializer(links, many=True).data)
+
+
+class ContactWrite(serializers.Serializer[Any]):
+    """What a dialer may say of a person. What it leaves out stays as it is; an empty text or null clears."""
+
+    first_name = serializers.CharField(max_length=255, required=False, allow_blank=True, allow_null=True)
+    last_name = serializers.CharField(max_length=255, required=False, allow_blank=True, allow_null=True)
+    email = serializers.EmailField(max_length=254, required=False, allow_blank=True, allow_null=True)
+    phone = serializers.CharField(max_length=40, required=False, allow_blank=True, allow_null=True)
+    mobile_phone = serializers.CharField(max_length=40, required=False, allow_blank=True, allow_null=True)
+    company = serializers.CharField(max_length=255, required=False, allow_blank=True, allow_null=True)
+    title = serializers.CharField(max_length=255, required=False, allow_blank=True, allow_null=True)
+    lead_status = serializers.CharField(max_length=255, required=False, allow_blank=True, allow_null=True)
+    do_not_call = serializers.BooleanField(required=False)
+    custom = serializers.DictField(required=False, help_text="The tenant's own fields; only the named ones change.")
+    version = serializers.IntegerField(
+        required=False, min_value=1, help_text="The version you read. If the contact has moved on, the answer is 409."
+    )
+
+    def to_internal_value(self, data: Any) -> Any:
+        unknown = sorted(set(data) - set(self.fields)) if isinstance(data, dict) else []
+        if unknown:
+            raise serializers.ValidationError({name: [_why_not(name)] for name in unknown})
+        return storable(super().to_internal_value(data))
+
+    def validate_email(self, value: str | None) -> str | None:
+        return value.strip().lower() if value else value
+
+    def validate_phone(self, value: str | None) -> str | None:
+        return self._e164(value)
+
+    def validate_mobile_phone(self, value: str | None) -> str | None:
+        return self._e164(value)
+
+    def _e164(self, value: str | None) -> str | None:
+        """Numbers without a country code are read as the tenant's home country's."""
+        if not value or not value.strip():
+            return None
+        region = self.context["region"]
+        try:
+            number = phonenumbers.parse(value, region)
+        except phonenumbers.NumberParseException:
+            number = None
+        if number is None or not phonenumbers.is_valid_number(number):
+            raise serializers.ValidationError(
+                f"This is no valid phone number of {region}. Send it with + and its country code."
+            )
+        return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+    def validate_custom(self, value: dict[str, Any]) -> dict[str, Any]:
+        for name in value:
+            try:
+                dialer_field("contact", f"custom.{name}")
+            except UnknownFieldError as error:
+                raise serializers.ValidationError(str(error)) from error
+        if len(json.dumps(value)) > LONGEST_CUSTOM:
+            raise serializers.ValidationError(f"At most {LONGEST_CUSTOM:,} characters in all.")
+        return value
+
+
+def dialer_values(checked: dict[str, Any]) -> dict[str, Any]:
+    """What was posted, by dialer field; blanks as None."""
+    plain = {
+        name: value if value != "" else None for name, value in checked.items() if name not in {"custom", "version"}
+    }
+    return plain | {f"custom.{name}": value for name, value in checked.get("custom", {}).items()}
+
+
+def _why_not(name: str) -> str:
+    known = DIALER_FIELDS["contact"].get(name)
+    if known is None:
+        return "A contact has no such field."
+    return "This is counted by us." if known.readonly else "This comes from the CRM; change it there."
 
 
 def links_of(contacts: Sequence[Contact]) -> dict[UUID, list[SyncRecord]]:

@@ -8,7 +8,7 @@ from django_q.models import Task
 
 from integrations import tenancy
 from integrations.models import CrmConnection
-from sync import pulling, queue, upkeep
+from sync import inbox, pulling, queue, upkeep
 from sync.work import work as work_jobs
 
 
@@ -17,8 +17,9 @@ def work(connection_id: str) -> None:
 
 
 def sweep() -> None:
-    """Finds lost wake-ups and the jobs of dead workers."""
+    """Finds lost wake-ups, the jobs of dead workers, and stored events without a job."""
     queue.release_expired()
+    inbox.find_forgotten()
     queue.wake_due()
 
 

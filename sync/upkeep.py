@@ -4,8 +4,10 @@ from collections.abc import Iterable
 
 from django.db import transaction
 
+from integrations import preflight
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
+from integrations.transport.client import WORKER
 from mapping import discovery
 from sync import queue
 from sync.handlers import Result
@@ -52,8 +54,6 @@ class RightsHandler:
         return 1
 
     def work(self, provider: CrmProvider, claimed: Claim) -> Result:
-        from integrations import preflight
-
         job = claimed.jobs[0]
-        preflight.run(CrmConnection.objects.select_related("tenant").get(pk=job.connection_id))
+        preflight.run(CrmConnection.objects.select_related("tenant").get(pk=job.connection_id), WORKER)
         return Result([Outcome(job, "done")])

@@ -52,7 +52,7 @@ def work(connection_id: UUID, *, seconds: float = SLICE_SECONDS, patience: Patie
             kind, lane = first
             outcomes = _one_batch(connection, kind, patience)
             done.update(outcome.state for outcome in outcomes)
-            if not outcomes or any(outcome.wait > 0 and not outcome.counts for outcome in outcomes):
+            if not outcomes or any(map(_ends_the_slice, outcomes)):
                 return done
             if lane >= Lane.BACKFILL:
                 break  # a slice of a long load is long enough: whoever waits for a worker goes first
@@ -80,8 +80,15 @@ def _one_batch(connection: CrmConnection, kind: str, patience: Patience) -> list
         upsert(
             SyncRecord, result.links, LINK_FIELDS, key=["tenant", "crm_provider", "crm_object_type", "crm_record_id"]
         )
+        if result.after:
+            result.after()
         queue.settle(claimed, result.outcomes)
     return list(result.outcomes)
+
+
+def _ends_the_slice(outcome: Outcome) -> bool:
+    """Told to slow down, or told that the credential is dead: nothing else of this connection would fare better now."""
+    return not outcome.counts and (outcome.wait > 0 or bool(outcome.cause))
 
 
 def judge(job: SyncJob, error: errors.CrmError, unknown_pause: float = 0.0) -> Outcome:
@@ -90,8 +97,8 @@ def judge(job: SyncJob, error: errors.CrmError, unknown_pause: float = 0.0) -> O
     if isinstance(error, errors.Throttled):
         return Outcome(job, "ready", wait=max(error.after or 0.0, 1.0), counts=False, **facts)  # type: ignore[arg-type]
     if isinstance(error, errors.Reconnect):
-        # The connection stops; its work waits in order until somebody connects it again.
-        return Outcome(job, "ready", wait=1.0, counts=False, **facts)  # type: ignore[arg-type]
+        # The connection stops; its work waits until somebody connects it again. No pause, so that its order stays.
+        return Outcome(job, "ready", counts=False, **facts)  # type: ignore[arg-type]
     if isinstance(error, errors.Retry | errors.Stale):
         if retry.exhausted(job.attempts):
             return Outcome(job, "dead", maybe_written=True, **facts)  # type: ignore[arg-type]

@@ -18,12 +18,13 @@ from integrations.models import (
     ApiKey,
     ApiUsage,
     CircuitBreaker,
+    ConsentAttempt,
     CrmConnection,
     Membership,
     RateWindow,
     Tenant,
 )
-from mapping.models import ConflictPolicy, CrmField, FieldMapping, MappingVersion
+from mapping.models import ConflictPolicy, CrmField, CrmObject, FieldMapping, MappingVersion, SchemaChange
 from sync.models import (
     Conflict,
     Contact,
@@ -103,6 +104,20 @@ def connection(owner: Tenant, provider: str = "hubspot", **fields: Any) -> CrmCo
     return _make(CrmConnection, tenant=owner, provider=provider, **{**defaults, **fields})
 
 
+def consent_attempt(of: CrmConnection, by: User | None = None, **fields: Any) -> ConsentAttempt:
+    person = by or User.objects.create_user(f"traveller-{uuid.uuid4()}")
+    defaults = {"state_hash": uuid.uuid4().hex, "redirect_uri": f"https://{of.tenant.slug}.example/callback/"}
+    secrets = {"verifier": CLIENT_SECRET, "client_secret": CLIENT_SECRET}
+    return _make(
+        ConsentAttempt,
+        tenant_id=of.tenant_id,
+        user=person,
+        provider=of.provider,
+        secrets=secrets,
+        **{**defaults, **fields},
+    )
+
+
 def breaker(of: CrmConnection, **fields: Any) -> CircuitBreaker:
     return CircuitBreaker.objects.create(connection=of, **{"last_error": f"boom at {of.account_id}", **fields})
 
@@ -136,6 +151,22 @@ def mapping_version(owner: Tenant, number: int = 1, **fields: Any) -> MappingVer
 def crm_field(of: CrmConnection, path: str = "firstname", **fields: Any) -> CrmField:
     defaults = {"object_type": "contacts", "label": f"{path} of {of.account_id}", "kind": "string", "seen_at": now()}
     return _make(CrmField, tenant_id=of.tenant_id, connection=of, path=path, **{**defaults, **fields})
+
+
+def crm_object(of: CrmConnection, object_type: str = "contacts") -> CrmObject:
+    stamps = {"checked_at": now(), "read_at": now(), "stamp": f"stamp of {of.account_id}"}
+    return _make(CrmObject, tenant_id=of.tenant_id, connection=of, object_type=object_type, **stamps)
+
+
+def schema_change(of: CrmConnection, path: str = "company", **fields: Any) -> SchemaChange:
+    defaults = {
+        "object_type": "contacts",
+        "label": f"{path} of {of.account_id}",
+        "change": "removed",
+        "breaks": [{"dialer_field": path, "why": f"Gone from {of.account_id}."}],
+        "found_at": now(),
+    }
+    return _make(SchemaChange, tenant_id=of.tenant_id, connection=of, path=path, **{**defaults, **fields})
 
 
 def policy(owner: Tenant) -> ConflictPolicy:
@@ -306,11 +337,12 @@ def world(owner: Tenant) -> World:
     call_job(first, called, state="dead", error=f"Refused for {owner.slug}", finished_at=now())
     rows: list[Any] = [
         owner, first, grace, linked, called, api_key(owner), breaker(first), rate_window(first), usage(first), mapping(owner),
-        mapping_version(owner), crm_field(first), policy(owner), disposition(owner), run(first), dead_job(first), event(first),
+        mapping_version(owner), crm_field(first), crm_object(first), schema_change(first), policy(owner), disposition(owner),
+        run(first), dead_job(first), event(first),
         cursor(first), conflict(linked, grace), change(grace), worker_beat(), finished_task(Success), finished_task(Failure),
         queued_task(), Schedule.objects.create(name=f"of {owner.slug}", func="sync.tasks.sweep"), Group.objects.first(),
     ]  # fmt: skip
     person = tenant_admin(owner)
     with tenancy.everyone():
-        rows += [person, Membership.objects.get(user=person)]
+        rows += [person, Membership.objects.get(user=person), consent_attempt(first, person)]
     return {type(row): row for row in rows}

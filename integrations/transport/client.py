@@ -7,7 +7,7 @@ is raised with the seconds to wait, and the job comes back then.
 import random
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -45,7 +45,11 @@ COMMAND = Patience(turn=60.0, retry=20.0)
 
 
 class CrmApi:
-    """Signed, limited, breakered and counted HTTP for one connection. Not shared between threads."""
+    """Signed, limited, breakered and counted HTTP for one connection.
+
+    Not shared between threads, but for one request: a stream is told to end by a second thread while the first one waits for
+    the answer to its poll.
+    """
 
     def __init__(
         self, connection_id: UUID, provider: type[CrmProvider], settings: Mapping[str, Any], patience: Patience
@@ -184,7 +188,8 @@ class CrmApi:
         stumbled = isinstance(problem, errors.Retry) and not throttled and _is_outage(response)
         breaker.leave(str(self.connection_id), healthy=not stumbled, error=problem.message if problem else "")
         limits.learn(str(self.connection_id), self.provider.rate_hints(response, buckets))
-        usage.count(self.connection_id, seconds=time.monotonic() - started, failed=stumbled, throttled=throttled)
+        if buckets:  # what counts in no bucket is no API request: a held poll of a stream
+            usage.count(self.connection_id, seconds=time.monotonic() - started, failed=stumbled, throttled=throttled)
         if problem is None:
             return response
         if isinstance(problem, errors.Throttled):
@@ -221,8 +226,8 @@ def configured_limits(provider: type[CrmProvider], settings: Mapping[str, Any]) 
     """The provider's limits, with what the connection's settings say instead: `{"rate_limits": {"default": [90, 10]}}`."""
     chosen = settings.get("rate_limits") or {}
     return [
-        RateLimit(limit.bucket, int(chosen[limit.bucket][0]), float(chosen[limit.bucket][1]))
-        if limit.bucket in chosen
+        replace(limit, limit=int(chosen[limit.bucket][0]), seconds=float(chosen[limit.bucket][1]))
+        if limit.bucket in chosen and not limit.shared
         else limit
         for limit in provider.default_limits
     ]

@@ -1,5 +1,6 @@
 """Where requests may go: the vendor's own hosts over https, and the hosts that the operator allowed by name."""
 
+import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -12,7 +13,8 @@ def check_url(url: str, hosts: Sequence[str], label: str) -> None:
     """Raises FixConfig for any address that a credential must not be sent to."""
     parts = urlsplit(url)
     host = (parts.hostname or "").lower().rstrip(".")
-    plain = not parts.username and not parts.password and host
+    # A browser and some libraries read a backslash as a slash, and the host as what stands before it.
+    plain = not parts.username and not parts.password and host and re.fullmatch(r"[a-z0-9.:-]+", host)
     if (
         plain
         and parts.scheme in {"http", "https"}

@@ -19,7 +19,7 @@ class TrialApi:
     def __init__(self, provider: type[CrmProvider], credential: Credential) -> None:
         self.provider = provider
         self.credential = credential
-        if provider.renewable(credential) and not (credential.access_token and credential.instance_url):
+        if provider.renewable(credential) and not (credential.access_token and provider.base_url(credential)):
             self._renew()
 
     def _renew(self) -> None:

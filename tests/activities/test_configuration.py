@@ -22,7 +22,7 @@ ROW = {
     "crm_object": "contacts",
     "crm_field": "email",
 }
-BRIEF = {
+DOCUMENTED: dict[str, Any] = {
     "conflict_resolution": {
         "default": "crm_wins",
         "overrides": {
@@ -44,7 +44,7 @@ BRIEF = {
 def test_what_was_exported_can_be_imported_and_changes_nothing(connection: CrmConnection, tenant: Tenant) -> None:
     with tenancy.scope(tenant.pk):
         add_defaults(connection)
-        import_document(tenant, BRIEF)
+        import_document(tenant, DOCUMENTED)
         before = export(tenant)
         versions = MappingVersion.objects.count()
         import_document(tenant, json.loads(json.dumps(before)))
@@ -66,15 +66,15 @@ def test_another_tenant_gets_the_same_configuration(
 
 def test_the_documented_shapes_are_taken_as_they_stand(tenant: Tenant) -> None:
     with tenancy.scope(tenant.pk):
-        import_document(tenant, {**BRIEF, "field_mappings": [ROW]})
-        assert ConflictPolicy.objects.get().overrides == BRIEF["conflict_resolution"]["overrides"]
+        import_document(tenant, {**DOCUMENTED, "field_mappings": [ROW]})
+        assert ConflictPolicy.objects.get().overrides == DOCUMENTED["conflict_resolution"]["overrides"]
         assert DispositionMap.objects.get(crm_provider="hubspot").values["hs_call_disposition"] == "busy"
         assert FieldMapping.objects.get().crm_field == "email"
 
 
 def test_a_part_that_is_left_out_stays_as_it_is(tenant: Tenant) -> None:
     with tenancy.scope(tenant.pk):
-        import_document(tenant, {**BRIEF, "field_mappings": [ROW]})
+        import_document(tenant, {**DOCUMENTED, "field_mappings": [ROW]})
         import_document(tenant, {"field_mappings": []})
         assert not FieldMapping.objects.exists()
         assert DispositionMap.objects.count() == 3
@@ -107,7 +107,7 @@ def test_a_part_that_is_left_out_stays_as_it_is(tenant: Tenant) -> None:
 )
 def test_each_fault_is_told_at_its_place_and_nothing_is_changed(tenant: Tenant, document: Any, path: str) -> None:
     with tenancy.scope(tenant.pk):
-        import_document(tenant, {**BRIEF, "field_mappings": [ROW]})
+        import_document(tenant, {**DOCUMENTED, "field_mappings": [ROW]})
         before = export(tenant)
         with pytest.raises(InvalidDocument) as refusal:
             import_document(tenant, document)
@@ -126,7 +126,7 @@ def test_the_commands_carry_a_configuration_from_one_tenant_to_another(
     tenant: Tenant, stranger: Tenant, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with tenancy.scope(tenant.pk):
-        import_document(tenant, {**BRIEF, "field_mappings": [ROW]})
+        import_document(tenant, {**DOCUMENTED, "field_mappings": [ROW]})
     call_command("export_config", "acme")
     document = capsys.readouterr().out
     monkeypatch.setattr("sys.stdin", io.StringIO(document))

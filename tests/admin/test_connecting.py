@@ -1,11 +1,14 @@
 """Connecting a CRM in the admin: choose, paste, tried out, stored; secrets never come back."""
 
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 
 from integrations import tenancy
-from integrations.models import CrmConnection, Tenant
+from integrations.models import ConsentAttempt, CrmConnection, Tenant
 from integrations.registry import PROVIDERS, provider_class
 from integrations.sandbox.server import SandboxServer
 from mapping.models import CrmField, MappingVersion
@@ -15,6 +18,7 @@ from tests.admin import pages
 from tests.admin.conftest import SignIn
 
 ADD = "/admin/integrations/crmconnection/add/"
+CONSENT = f"{ADD}?provider=fakecrm&auth=consent"
 FAKE = f"{ADD}?provider=fakecrm&auth=oauth"
 KINDS = [(slug, auth) for slug in PROVIDERS for auth in provider_class(slug).credential_forms]
 
@@ -112,12 +116,31 @@ def test_connecting_again_keeps_the_connection_and_wakes_it(
 ) -> None:
     with tenancy.everyone():
         CrmConnection.objects.update(status="needs_reconnecting", status_reason="Revoked.", access_token="old")
-    response = client.get(pages.page(CrmConnection, "reconnect", connection.pk))
-    assert response.status_code == 302
-    client.post(response["Location"], given(fake_crm))
+    client.post(f"{FAKE}&tenant={tenant.pk}", given(fake_crm))
     rows = stored()
     assert [(row.pk, row.status, row.access_token) for row in rows] == [(connection.pk, "connected", "access-0")]
     assert LogEntry.objects.get().get_change_message() == "Connected again."
+
+
+@pytest.mark.parametrize(("auth", "shown"), [("oauth", "consent"), ("key", "key")], ids=["approved-once", "pasted"])
+def test_connecting_again_opens_the_way_by_which_it_was_connected(
+    client: Client, connection: CrmConnection, with_app: None, auth: str, shown: str
+) -> None:
+    with tenancy.everyone():
+        CrmConnection.objects.update(auth=auth)
+    response = client.get(pages.page(CrmConnection, "reconnect", connection.pk))
+    assert response["Location"] == f"{ADD}?provider=fakecrm&tenant={connection.tenant_id}&auth={shown}"
+    assert client.get(response["Location"]).status_code == 200
+
+
+def test_without_an_app_of_the_installation_the_own_one_is_taken_or_tokens_are_asked_for(
+    client: Client, connection: CrmConnection
+) -> None:
+    page = pages.page(CrmConnection, "reconnect", connection.pk)
+    assert client.get(page)["Location"].endswith("&auth=oauth")
+    with tenancy.everyone():
+        CrmConnection.objects.update(secrets={"client_id": "own-app", "login_url": "https://acme.fakecrm.example"})
+    assert client.get(page)["Location"].endswith("&auth=consent")
 
 
 def test_support_chooses_the_tenant(sign_in: SignIn, tenant: Tenant, stranger: Tenant, fake_crm: SandboxServer) -> None:
@@ -137,3 +160,69 @@ def test_a_tenant_admin_cannot_connect_for_another_tenant(
 
 def test_whoever_may_not_change_connections_cannot_connect(sign_in: SignIn, tenant: Tenant) -> None:
     assert sign_in(factories.user("nobody", tenants=(tenant,))).get(ADD).status_code == 403
+
+
+# --- by consent -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_app(settings: Any, fake_crm: SandboxServer) -> None:
+    settings.FAKECRM_LOGIN_URL = fake_crm.url
+    settings.FAKECRM_TEST_LOGIN_URL = "https://test.fakecrm.example"
+    settings.PUBLIC_URL = "https://dialbridge.example.com"
+
+
+def test_logging_in_at_the_crm_is_offered_first_where_there_is_a_page_for_it(client: Client, with_app: None) -> None:
+    shown = pages.html(client, f"{ADD}?provider=fakecrm").replace("&amp;", "&")
+    assert shown.index("auth=consent") < shown.index("auth=oauth") < shown.index("auth=key")
+    assert "Log in and approve" in shown
+
+
+def test_the_form_names_the_login_addresses_and_the_address_to_register(client: Client, with_app: None) -> None:
+    shown = pages.html(client, CONSENT)
+    for words in (
+        '<option value="https://test.fakecrm.example">Sandbox</option>',
+        "https://dialbridge.example.com/connect/fakecrm/callback/",
+        "Go on to Fake CRM",
+        'name="client_id"',
+    ):
+        assert words in shown
+    assert "<details" in shown
+    assert '<details class="db-more" open' not in shown
+
+
+def test_the_form_sends_the_browser_to_the_crm_with_the_own_app(client: Client, with_app: None) -> None:
+    response = client.post(CONSENT, {"client_id": "own-app", "client_secret": "own-secret-value"})
+    assert response.status_code == 302
+    address = urlsplit(response["Location"])
+    query = {key: values[0] for key, values in parse_qs(address.query).items()}
+    assert query["client_id"] == "own-app"
+    assert query["redirect_uri"] == "https://dialbridge.example.com/connect/fakecrm/callback/"
+    assert "own-secret-value" not in response["Location"]
+
+
+def test_a_secret_without_its_app_is_refused_and_does_not_come_back(client: Client, with_app: None) -> None:
+    shown = client.post(CONSENT, {"client_secret": "own-secret-value"}).content.decode()
+    assert "A client secret belongs to a client id." in shown
+    assert "own-secret-value" not in shown
+    assert '<details class="db-more" open' in shown
+
+
+def test_support_goes_for_the_tenant_it_chose(
+    sign_in: SignIn, tenant: Tenant, stranger: Tenant, with_app: None
+) -> None:
+    client = sign_in(factories.support())
+    assert "This field is required." in client.post(CONSENT, {}).content.decode()
+    assert client.post(CONSENT, {"tenant": str(stranger.pk)}).status_code == 302
+    with tenancy.everyone():
+        assert [one.tenant for one in ConsentAttempt.objects.select_related("tenant")] == [stranger]
+
+
+def test_a_tenant_admin_cannot_set_out_for_another_tenant(
+    sign_in: SignIn, tenant: Tenant, stranger: Tenant, with_app: None
+) -> None:
+    third = factories.tenant("third")
+    both = sign_in(factories.tenant_admin(tenant, stranger))
+    assert "not one of the available choices" in both.post(CONSENT, {"tenant": str(third.pk)}).content.decode()
+    with tenancy.everyone():
+        assert not ConsentAttempt.objects.exists()

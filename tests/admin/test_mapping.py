@@ -21,7 +21,7 @@ ADD = "/admin/mapping/fieldmapping/add/"
 GOOD = {
     "crm_provider": "hubspot", "dialer_field": "company", "sync_direction": "bidirectional", "crm_object": "contacts",
     "crm_field": "company", "transform_rule": "none", "custom_transform": "", "validations": "", "object_overrides": "",
-    "strategy": "", "is_active": "on",
+    "strategy": "", "on_blank": "clear", "is_active": "on",
 }  # fmt: skip
 
 

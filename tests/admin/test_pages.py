@@ -111,7 +111,7 @@ def _fill(ours: World) -> None:
         factories.user(f"person-{number}", tenants=(owner,))
         of_connection: list[Callable[[CrmConnection], Any]] = [
             factories.breaker, factories.rate_window, factories.usage, factories.crm_field, factories.run, factories.event,
-            factories.cursor, factories.dead_job,
+            factories.cursor, factories.dead_job, factories.consent_attempt, factories.schema_change, factories.crm_object,
         ]  # fmt: skip
         for make in of_connection:
             make(linked)

@@ -8,7 +8,7 @@ from typing import Any
 import requests
 
 from integrations import errors
-from integrations.providers.base import CrmProvider, TokenCall
+from integrations.providers.base import TokenCall
 from integrations.records import (
     Account,
     CallActivity,
@@ -17,16 +17,19 @@ from integrations.records import (
     Cursor,
     Fetched,
     FieldSpec,
+    Finding,
     MappingDefault,
     RateHint,
     RateLimit,
     RemoteRecord,
     Written,
 )
-from integrations.sandbox.http import Answer, Request, Service, route
+from integrations.sandbox.http import Answer, Request, route
+from tests.fake_crm.consent import OPEN_PATHS, ConsentProvider, ConsentService
+from tests.fake_crm.events import EventsProvider, EventsService
 
 
-class FakeService(Service):
+class FakeService(ConsentService, EventsService):
     """Tokens that expire and rotate, one list of people, one list of calls that knows no keys."""
 
     slug = "fakecrm"
@@ -35,27 +38,32 @@ class FakeService(Service):
         self.store.put("tokens", "current", {"access": "access-0", "refresh": "refresh-0", "dead": False})
 
     def before(self, request: Request) -> Answer | None:
-        if request.path == "/token":
+        if request.path in OPEN_PATHS:
             return None
         token = self.store.get("tokens", "current") or {}
         if request.headers.get("authorization") != f"Bearer {token['access']}":
             return Answer(401, {"message": "expired"})
         return None
 
-    @route("POST", "/token")
-    def token(self, request: Request) -> Answer:
-        self.store.next_number("refreshes")
-        token = self.store.get("tokens", "current") or {}
-        if token["dead"] or request.form().get("refresh_token") != token["refresh"]:
-            return Answer(400, {"error": "invalid_grant"})
-        number = self.store.next_number("token")
-        fresh = {"access": f"access-{number}", "refresh": f"refresh-{number}", "dead": False}
-        self.store.put("tokens", "current", fresh)
-        return Answer(200, {"access_token": fresh["access"], "refresh_token": fresh["refresh"], "expires_in": 3600})
-
     @route("GET", "/me")
     def me(self, request: Request) -> Answer:
-        return Answer(200, {"id": "acct-1", "name": "Fake account"}, {"X-Limit": "100", "X-Remaining": "99"})
+        account = self.store.get("account", "current") or {"id": "acct-1", "name": "Fake account"}
+        return Answer(200, account, {"X-Limit": "100", "X-Remaining": "99"})
+
+    @route("GET", "/rights")
+    def rights(self, request: Request) -> Answer:
+        return Answer(200, list(self.store.all("findings")))
+
+    @route("POST", "/hooks")
+    def add_hook(self, request: Request) -> Answer:
+        self.store.put("hooks", request.json()["url"], request.json())
+        return Answer(200, [one["text"] for one in self.store.all("hook_warnings")])
+
+    @route("DELETE", "/hooks")
+    def remove_hooks(self, request: Request) -> Answer:
+        for hook in self.store.all("hooks"):
+            self.store.delete("hooks", hook["url"])
+        return Answer(204)
 
     @route("GET", "/people")
     def people(self, request: Request) -> Answer:
@@ -74,7 +82,7 @@ class FakeService(Service):
         return Answer(200, [one for one in self.store.all("calls") if one["key"] == request.arg("key")])
 
 
-class Provider(CrmProvider):
+class Provider(ConsentProvider, EventsProvider):
     slug = "fakecrm"
     label = "Fake CRM"
     hosts = ("*.fakecrm.example",)
@@ -135,6 +143,15 @@ class Provider(CrmProvider):
     def prepare(self) -> Mapping[str, Any]:
         return {}
 
+    def preflight(self) -> list[Finding]:
+        return [Finding(**one) for one in self.api.request("GET", "/rights").json()]
+
+    def subscribe(self, url: str) -> list[str]:
+        return list(self.api.request("POST", "/hooks", json={"url": url}).json())
+
+    def unsubscribe(self) -> None:
+        self.api.request("DELETE", "/hooks")
+
     def describe(self, object_type: str) -> list[FieldSpec]:
         return [FieldSpec("first", "First name", "string"), FieldSpec("last", "Last name", "string")]
 
@@ -154,10 +171,14 @@ class Provider(CrmProvider):
             row["fields"],
             datetime.fromisoformat(row["modified"]),
             inactive=row.get("inactive", False),
+            deleted=row.get("deleted", False),
+            moved_to=tuple(row["moved_to"]) if "moved_to" in row else None,
         )
 
     def fetch(self, object_type: str, ids: Sequence[str], paths: Sequence[str]) -> Fetched:
-        return Fetched([])
+        rows = self.api.request("GET", "/records", params={"ids": ",".join(ids)}).json()
+        found = {row["id"] for row in rows}
+        return Fetched([self._record(row) for row in rows], [one for one in ids if one not in found])
 
     def log_calls(self, calls: Sequence[CallActivity]) -> list[Written]:
         return [self._log(call) for call in calls]

@@ -83,7 +83,7 @@ class Case:
         with compiled(self.row, kind).engine.session() as session:
             mapped = session.outbound(values, existing=existing)
         assert not mapped.problems
-        return RecordWrite(more.pop("key", str(uuid.uuid4())), mapped.values, record_id, **more)
+        return RecordWrite(more.pop("key", str(uuid.uuid4())), mapped.values, record_id, seen=existing or {}, **more)
 
     def held(self, key: str) -> list[Any]:
         marked = self.server.service.key_of(key)

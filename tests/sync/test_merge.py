@@ -69,7 +69,7 @@ def test_a_decided_conflict_is_not_found_again_on_the_next_pass() -> None:
     assert again.value == "ours"
 
 
-@pytest.mark.parametrize("rule", ["crm_wins", "dialer_wins", "last_write_wins"])
+@pytest.mark.parametrize("rule", ["crm_wins", "dialer_wins", "last_write_wins", "manual", "field_level_merge"])
 def test_whoever_says_do_not_call_is_believed(rule: str) -> None:
     assert decide({"do_not_call": None}, True, False, rule, "do_not_call").value is True
     assert decide({"do_not_call": None}, False, True, rule, "do_not_call").value is True
@@ -77,6 +77,46 @@ def test_whoever_says_do_not_call_is_believed(rule: str) -> None:
 
 def test_a_field_that_the_crm_does_not_mention_is_left_alone() -> None:
     assert merge({}, {"title": "ours"}, {}, strategy=lambda _: "crm_wins", ours_at=None, theirs_at=None) == []
+
+
+@pytest.mark.parametrize("rule", ["manual", "field_level_merge"])
+def test_what_a_person_has_to_decide_changes_nothing_and_stays_open(rule: str) -> None:
+    first = decide({"title": "base"}, "ours", "theirs", rule)
+    assert (first.is_open, first.value, first.agreed, first.changed, first.lost) == (True, "ours", "base", False, None)
+    again = decide({"title": first.agreed}, first.value, "theirs", rule)
+    assert again.is_open
+
+
+@pytest.mark.parametrize(
+    ("base", "ours", "theirs", "value"),
+    [
+        (["a", "b"], ["a", "b", "c"], ["b", "d"], ["b", "c", "d"]),
+        (None, ["a"], ["b"], ["a", "b"]),
+        (["a"], [], ["a", "b"], ["b"]),
+        ({"x": 1, "y": 1}, {"x": 2, "y": 1}, {"x": 1, "y": 3}, {"x": 2, "y": 3}),
+        ({"x": 1}, {"x": 1, "y": 2}, {"z": 3}, {"y": 2, "z": 3}),
+        ({"t": ["a"]}, {"t": ["a", "b"]}, {"t": ["a", "c"]}, {"t": ["a", "b", "c"]}),
+    ],
+    ids=["lists", "no base", "taken away", "other keys", "new and dropped keys", "nested"],
+)
+def test_parts_that_fit_together_are_kept_from_both_sides(base: Any, ours: Any, theirs: Any, value: Any) -> None:
+    found = decide({"title": base}, ours, theirs, "field_level_merge")
+    assert (found.value, found.winner, found.changed, found.lost) == (value, "both", True, None)
+
+
+def test_parts_that_both_sides_changed_differently_are_left_to_a_person() -> None:
+    assert decide({"title": {"x": 1}}, {"x": 2}, {"x": 3}, "field_level_merge").is_open
+
+
+def test_times_may_be_known_for_each_field() -> None:
+    def theirs_at(name: str) -> datetime | None:
+        return {"title": EARLY, "company": LATE}[name]
+
+    decisions = merge(
+        {}, {"title": "o", "company": "o"}, {"title": "t", "company": "t"},
+        strategy=lambda _: "last_write_wins", ours_at=EARLY.replace(hour=12), theirs_at=theirs_at,
+    )  # fmt: skip
+    assert [one.value for one in decisions] == ["o", "t"]
 
 
 VALUES = st.one_of(st.none(), st.text(max_size=3), st.integers(0, 3), st.booleans())

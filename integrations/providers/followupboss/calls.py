@@ -4,17 +4,22 @@ The last line of every note is a marker derived from our call id. A call that an
 for by its marker among the person's recent calls, and adopted if found. 4xx answers mean that nothing was written.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta, tzinfo
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from integrations import errors
 from integrations.providers.base import Api
 from integrations.providers.followupboss import listing
+from integrations.providers.followupboss.activities import is_hidden
+from integrations.providers.followupboss.batch import CONCERNS_EVERYTHING
+from integrations.providers.followupboss.call_events import OWN_FORM, EventForm
 from integrations.providers.followupboss.directory import Directory
+from integrations.providers.followupboss.events import Callers
+from integrations.providers.followupboss.marking import LOOK_BACK, marker_of, note_of
+from integrations.providers.followupboss.newcomers import judged
 from integrations.providers.followupboss.schema import OUTCOMES
 from integrations.records import CallActivity, Connection, Direction, Written
 from integrations.transport.classify import json_of
@@ -31,17 +36,25 @@ TRANSLATIONS: Mapping[str, str] = {
     "do not call": "Not Interested",
 }
 """Words of dialers to the service's. A word that is not here ("Connected") has no outcome; the note keeps it."""
-LOOK_BACK = timedelta(minutes=5)
-HIDDEN = "content is hidden"
-"""What the service puts in place of a note that this user may not read."""
-CONCERNS_EVERY_CALL = frozenset({"account_expired", "system_not_registered", "foreign_host"})
 
 
 class CallLog:
-    def __init__(self, connection: Connection, api: Api, directory: Directory, url_of: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        api: Api,
+        directory: Directory,
+        sees_everybody: Callable[[], bool],
+        callers: Callers,
+        events: EventForm,
+        url_of: Callable[[str], str],
+    ) -> None:
         self._connection = connection
         self._api = api
         self._directory = directory
+        self._sees_everybody = sees_everybody
+        self._callers = callers
+        self._events = events
         self._url_of = url_of
 
     def log(self, call: CallActivity) -> Written:
@@ -50,33 +63,52 @@ class CallLog:
         except (errors.FixData, errors.Gone, errors.Stale) as error:
             return Written(call.key, error=error)
         except errors.FixConfig as error:
-            if error.cause in CONCERNS_EVERY_CALL or self._refuses_everything():
+            if error.cause in CONCERNS_EVERYTHING or self._refuses_everything():
                 raise
             return Written(call.key, error=error)
 
-    def _write(self, call: CallActivity) -> Written:
-        person_id = _person_id(call)
+    def _write(self, given: CallActivity) -> Written:
+        call = replace(given, record_id=self._person_id(given))
+        if self._connection.settings.get("call_form") == OWN_FORM:
+            event_id, created = self._events.log(call)
+            return self._written(call, event_id, created=created)
         if call.crm_record_id:
             self._update(call.crm_record_id, _changeable(call, self._connection.timezone))
             return self._written(call, call.crm_record_id)
         if call.first_attempt_at is not None:
-            found = self._find(call, person_id, since=call.first_attempt_at)
+            found = self._find(call, since=call.first_attempt_at)
             if found is not None:
                 return self._adopt(call, found)
-        return self._create(call, person_id)
+        return self._create(call)
 
-    def _create(self, call: CallActivity, person_id: int) -> Written:
-        body = _body(call, person_id, self._connection.timezone)
-        user_id = self._user_of(call)
+    def _person_id(self, call: CallActivity) -> str:
+        """Somebody who called in and is nobody's contact yet is looked up by the number, or made."""
+        if call.record_id.isdecimal():
+            return call.record_id
+        if not call.record_id and call.direction is Direction.INBOUND and call.phone and not call.crm_record_id:
+            return self._callers.person_id(call)
+        raise errors.FixData(
+            "A call in Follow Up Boss belongs to a person, and this one names none. Link it to a contact."
+        )
+
+    def _create(self, call: CallActivity) -> Written:
         try:
-            made = self._post({**body, "userId": user_id} if user_id else body)
-        except errors.FixConfig:
-            if not user_id:
-                raise
-            made = self._post(body)  # our role was taken away: better logged in our own name than not at all
+            made = self._post_as_agent(call)
+        except (errors.Gone, errors.FixConfig) as refusal:
+            raise judged(self._api, call.record_id, refusal, sees_everybody=self._sees_everybody()) from refusal
         if not made.get("id"):  # a success may come without a body
             raise errors.OutcomeUnknown("Follow Up Boss did not say where it keeps this call. We will look it up.")
         return self._written(call, str(made["id"]), created=True)
+
+    def _post_as_agent(self, call: CallActivity) -> dict[str, Any]:
+        body = _body(call, self._connection.timezone)
+        user_id = self._user_of(call)
+        try:
+            return self._post({**body, "userId": user_id} if user_id else body)
+        except errors.FixConfig:
+            if not user_id:
+                raise
+            return self._post(body)  # our role was taken away: better logged in our own name than not at all
 
     def _post(self, body: Mapping[str, Any]) -> dict[str, Any]:
         answer = json_of(self._api.request("POST", "/calls", json=body, repeatable=False))
@@ -92,15 +124,15 @@ class CallLog:
     def _update(self, call_id: str, body: Mapping[str, Any]) -> None:
         self._api.request("PUT", f"/calls/{call_id}", json=body, repeatable=True)
 
-    def _find(self, call: CallActivity, person_id: int, *, since: datetime) -> dict[str, Any] | None:
+    def _find(self, call: CallActivity, *, since: datetime) -> dict[str, Any] | None:
         """The call if an earlier try wrote it. Raises FixData when two hidden ones could be it."""
-        window = {"personId": person_id, "createdAfter": listing.stamp(since - LOOK_BACK)}
+        window = {"personId": call.record_id, "createdAfter": listing.stamp(since - LOOK_BACK)}
         recent = listing.everything(self._api, "calls", window)
         marker = marker_of(call.key)
         for one in recent:
             if marker in str(one.get("note") or ""):
                 return one
-        alike = [one for one in recent if _is_hidden(one) and _is_alike(one, call)]
+        alike = [one for one in recent if is_hidden(one.get("note")) and _is_alike(one, call)]
         if len(alike) > 1:
             raise errors.FixData(
                 f"Follow Up Boss hides the notes of {len(alike)} calls that could be this one. Look at the person's "
@@ -113,11 +145,8 @@ class CallLog:
         """The agent's user, where we may log in somebody else's name."""
         if not call.agent_email:
             return None
-        allowed = self._connection.metadata.get("sees_everybody")
-        if allowed is None:
-            allowed = self._directory.me.sees_everybody
         try:
-            return self._directory.user_id(call.agent_email) if allowed else None
+            return self._directory.user_id(call.agent_email) if self._sees_everybody() else None
         except errors.FixConfig:
             return None
 
@@ -133,41 +162,9 @@ class CallLog:
         return Written(call.key, id=call_id, url=self._url_of(call.record_id), created=created)
 
 
-def marker_of(key: str) -> str:
-    return f"[ref:dlr-{hashlib.sha256(key.encode()).hexdigest()[:12]}]"
-
-
 def outcome_of(call: CallActivity) -> str:
     word = str(call.outcome.get("outcome") or call.disposition)
     return TRANSLATIONS.get(re.sub(r"[^a-z]+", " ", word.lower()).strip(), "")
-
-
-def note_of(call: CallActivity, timezone: str) -> str:
-    """The real start stands in the note, since `created` is the time of our request and can't be set."""
-    started = call.started_at.astimezone(_zone(timezone))
-    head = f"Disposition: {call.disposition}\nStarted {started:%Y-%m-%d %H:%M %Z}, {_clock(call.duration_seconds)}"
-    return "\n".join(part for part in (head, call.notes.strip(), marker_of(call.key)) if part)
-
-
-def _zone(name: str) -> tzinfo:
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError):
-        return UTC
-
-
-def _clock(seconds: int) -> str:
-    minutes, rest = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def _person_id(call: CallActivity) -> int:
-    if not call.record_id.isdecimal():
-        raise errors.FixData(
-            "A call in Follow Up Boss belongs to a person, and this one names none. Link it to a contact."
-        )
-    return int(call.record_id)
 
 
 def _changeable(call: CallActivity, timezone: str) -> dict[str, Any]:
@@ -181,7 +178,7 @@ def _changeable(call: CallActivity, timezone: str) -> dict[str, Any]:
     return {key: value for key, value in body.items() if value != ""}
 
 
-def _body(call: CallActivity, person_id: int, timezone: str) -> dict[str, Any]:
+def _body(call: CallActivity, timezone: str) -> dict[str, Any]:
     incoming = call.direction is Direction.INBOUND
     if not call.phone:
         raise errors.FixData(
@@ -190,12 +187,8 @@ def _body(call: CallActivity, person_id: int, timezone: str) -> dict[str, Any]:
     sides = {"fromNumber": call.phone, "toNumber": call.from_number}
     if not incoming:
         sides = {"fromNumber": call.from_number, "toNumber": call.phone}
-    body = {"personId": person_id, "phone": call.phone, "isIncoming": incoming, **_changeable(call, timezone)}
+    body = {"personId": int(call.record_id), "phone": call.phone, "isIncoming": incoming, **_changeable(call, timezone)}
     return body | {key: number for key, number in sides.items() if number}
-
-
-def _is_hidden(one: Mapping[str, Any]) -> bool:
-    return str(one.get("note") or "").lower().startswith(HIDDEN)
 
 
 def _is_alike(one: Mapping[str, Any], call: CallActivity) -> bool:

@@ -23,6 +23,7 @@ MAPPINGS: tuple[MappingDefault, ...] = (
     MappingDefault("last_called_at", 'customFields."Last Called"', "outbound", "date_sfdc"),
     MappingDefault("call_count", 'customFields."Dialer Call Count"', "outbound"),
     MappingDefault("ai_score", 'customFields."Last AI Score"', "outbound"),
+    MappingDefault("last_disposition", 'customFields."Last Disposition"', "outbound"),
 )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from integrations import errors
 from integrations.providers.base import Api
 from integrations.providers.followupboss import listing
+from integrations.records import CrmUser
 from integrations.transport.classify import json_of
 
 SEES_EVERYBODY = frozenset({"owner", "admin", "broker"})
@@ -81,8 +82,26 @@ class Directory:
 
     def user_id(self, email: str) -> int | None:
         """The active user with this address."""
-        for user in self.users:
-            active = "deleted" not in str(user.get("status") or "").lower()
-            if active and str(user.get("email") or "").strip().lower() == email.strip().lower():
-                return int(user["id"])
-        return None
+        found = self._active("email", email)
+        return found[0] if found else None
+
+    def user_id_by_name(self, name: str) -> int | None:
+        """The only active user of this name; names are not unique."""
+        found = self._active("name", name)
+        return found[0] if len(found) == 1 else None
+
+    def _active(self, key: str, value: str) -> list[int]:
+        wanted = value.strip().lower()
+        same = (user for user in self.users if str(user.get(key) or "").strip().lower() == wanted)
+        return [int(user["id"]) for user in same if is_active(user)]
+
+    def crm_users(self) -> list[CrmUser]:
+        return [
+            CrmUser(str(user["id"]), str(user.get("email") or ""), str(user.get("name") or ""), is_active(user))
+            for user in self.users
+            if user.get("id")
+        ]
+
+
+def is_active(user: Mapping[str, Any]) -> bool:
+    return "deleted" not in str(user.get("status") or "").lower()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
@@ -36,13 +37,14 @@ def read(response: requests.Response, collection: str) -> Listing:
     )
 
 
-def everything(api: Api, collection: str, params: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Every page of a short list. Raises Retry when the pages lead in a circle."""
+def everything(api: Api, path: str, params: Mapping[str, Any], *, name: str = "") -> list[dict[str, Any]]:
+    """Every page of a short list; `name` is the collection's where it is not the path. Raises Retry for pages in a circle."""
+    collection = name or path
     found: list[dict[str, Any]] = []
     seen = {""}
     token: dict[str, str] = {}
     while True:
-        page = read(api.request("GET", f"/{collection}", params={**params, "limit": LIMIT, **token}), collection)
+        page = read(api.request("GET", f"/{path}", params={**params, "limit": LIMIT, **token}), collection)
         found += page.items
         if not page.next:
             return found
@@ -64,6 +66,14 @@ def parse_stamp(text: Any) -> datetime:
     except ValueError:
         return datetime.min.replace(tzinfo=UTC)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def service_time(response: requests.Response, otherwise: datetime) -> datetime:
+    """What the service's clock says."""
+    try:
+        return parsedate_to_datetime(response.headers.get("Date", ""))
+    except ValueError:
+        return otherwise
 
 
 def _number(value: Any) -> int | None:

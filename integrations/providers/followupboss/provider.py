@@ -2,40 +2,51 @@
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 from django.conf import settings
 
 from integrations import errors
 from integrations.providers.base import Api, CrmProvider, TokenCall
-from integrations.providers.followupboss import defaults, failures
+from integrations.providers.followupboss import call_events, defaults, failures, oauth, quotas, webhooks
+from integrations.providers.followupboss.activities import KINDS, ActivityReader, Kind
+from integrations.providers.followupboss.activity_writing import ActivityWriter
+from integrations.providers.followupboss.batch import write_each
 from integrations.providers.followupboss.calls import CallLog
+from integrations.providers.followupboss.custom_fields import CustomFields
 from integrations.providers.followupboss.directory import Directory
+from integrations.providers.followupboss.events import Callers, Events
+from integrations.providers.followupboss.hooks import Hooks
+from integrations.providers.followupboss.people import People
+from integrations.providers.followupboss.preflight import Preflight
 from integrations.providers.followupboss.reading import PeopleReader
-from integrations.providers.followupboss.schema import CALL_FIELDS, Schema
+from integrations.providers.followupboss.schema import Schema
+from integrations.providers.followupboss.values import Composer
+from integrations.providers.followupboss.writing import PeopleWriter
 from integrations.records import (
     Account,
     CallActivity,
     ChangePage,
     Connection,
+    Consent,
     Credential,
+    CrmUser,
     Cursor,
+    Delivery,
     Fetched,
     FieldSpec,
+    Finding,
+    OAuthApp,
     RateHint,
-    RateLimit,
+    RecordWrite,
+    RemoteEvent,
+    Trust,
     Written,
 )
-from integrations.transport.classify import json_of
 
 WEB_HOST = "app.followupboss.com"
-TOKEN_SECONDS = 3600
-"""Life of an access token, where the answer does not say."""
-WINDOW_SECONDS = 10.0
 
 NO_SYSTEM = (
     "Our system is not registered with Follow Up Boss here, so requests are limited to half: an operator has to set "
@@ -54,24 +65,33 @@ class Provider(CrmProvider):
     person_types = ("people",)
     call_type = "calls"
     credential_forms = {"api_key": ("api_key",), "oauth": ("access_token", "refresh_token")}
-    # A start inside what every account is allowed; the answers' headers tell of more.
-    default_limits = (
-        RateLimit("global", 20, WINDOW_SECONDS),
-        RateLimit("PUT.people", 20, WINDOW_SECONDS),
-        RateLimit("notes", 10, WINDOW_SECONDS),
-    )
+    default_limits = quotas.LIMITS
     default_mappings = defaults.MAPPINGS
     mapping_object = "people"
     default_dispositions = defaults.DISPOSITIONS
+    object_types = ("people", *KINDS)
+    has_consent_page = True
+    consent_options = ("client_id", "client_secret")
     call_batch_size = 1
+    write_batch_size = 10
     unknown_outcome_pause = 30
 
     def __init__(self, connection: Connection, api: Api) -> None:
         super().__init__(connection, api)
+        self.people = People(api, connection.region)
+        self.activities = ActivityReader(api)
+        self.events = Events(api)
+        self.hooks = Hooks(api)
+        self.directory = Directory(api)
         self._schema = Schema(api)
-        self._directory = Directory(api)
-        self._people = PeopleReader(api, self._schema, self._directory, self._person_url)
-        self._calls = CallLog(connection, api, self._directory, self._person_url)
+        self.custom_fields = CustomFields(api, self._schema)
+        self._reader = PeopleReader(api, self._schema, self.directory, self._person_url, self._sees_everybody)
+        composer = Composer(self._schema, self.directory, connection)
+        self._writer = PeopleWriter(self.people, composer, self._sees_everybody, self._person_url)
+        self._activity_writer = ActivityWriter(api, self.activities, self.directory, self._sees_everybody, self.events)
+        form = call_events.EventForm(self.events, connection.timezone)
+        callers = Callers(self.people, self.events)
+        self._calls = CallLog(connection, api, self.directory, self._sees_everybody, callers, form, self._person_url)
 
     # --- before there is a connection -------------------------------------------------------------------------------
 
@@ -97,27 +117,37 @@ class Provider(CrmProvider):
     def renew(cls, credential: Credential, call: TokenCall, now: datetime) -> Credential:
         if not cls.renewable(credential):
             return super().renew(credential, call, now)
-        client = (
-            credential.secrets.get("client_id") or settings.FOLLOWUPBOSS_CLIENT_ID,
-            credential.secrets.get("client_secret") or settings.FOLLOWUPBOSS_CLIENT_SECRET,
-        )
-        if not all(client):
-            raise errors.FixConfig(
-                "A Follow Up Boss connection by OAuth needs an app: set FOLLOWUPBOSS_CLIENT_ID and "
-                "FOLLOWUPBOSS_CLIENT_SECRET, or give client_id and client_secret with the credential."
-            )
-        form = {"grant_type": "refresh_token", "refresh_token": credential.refresh_token}
-        response = call(settings.FOLLOWUPBOSS_TOKEN_URL, form, basic=client)
-        failure = failures.renewal_failure(response)
-        if failure is not None:
-            raise failure
-        answer = json_of(response)
-        return replace(
-            credential,
-            access_token=str(answer["access_token"]),
-            refresh_token=str(answer.get("refresh_token") or credential.refresh_token),
-            expires_at=now + timedelta(seconds=float(answer.get("expires_in") or TOKEN_SECONDS)),
-        )
+        return oauth.renew(credential, call, now)
+
+    # --- consent of a person in the browser -------------------------------------------------------------------------
+
+    @classmethod
+    def oauth_app(cls, options: Mapping[str, str]) -> OAuthApp:
+        return oauth.app(options)
+
+    @classmethod
+    def consent_url(cls, consent: Consent, *, another_account: bool = False) -> str:
+        return oauth.consent_url(consent, another_account=another_account)
+
+    @classmethod
+    def redeem(cls, consent: Consent, answer: Mapping[str, str], call: TokenCall, now: datetime) -> Credential:
+        return oauth.redeem(consent, answer, call, now)
+
+    @classmethod
+    def revoke(cls, credential: Credential, call: TokenCall) -> None:
+        """Does nothing: the service documents no way to end a key or a token. A key is deleted there under Admin, API; an
+        unused refresh token dies after 90 days.
+        """
+
+    # --- webhooks ---------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def verify(cls, delivery: Delivery, trust: Trust) -> None:
+        webhooks.verify(delivery, trust)
+
+    @classmethod
+    def read_delivery(cls, delivery: Delivery, trust: Trust) -> list[RemoteEvent]:
+        return webhooks.read(delivery)
 
     # --- answers ----------------------------------------------------------------------------------------------------
 
@@ -127,26 +157,16 @@ class Provider(CrmProvider):
 
     @classmethod
     def buckets(cls, method: str, path: str) -> tuple[str, ...]:
-        """The account's bucket, and the one of this kind of request, which may be known from headers alone."""
-        base = urlsplit(str(settings.FOLLOWUPBOSS_API_URL)).path.rstrip("/")
-        resource = urlsplit(path).path.removeprefix(base).strip("/").split("/")[0]
-        return ("global", "notes" if resource == "notes" else f"{method.upper()}.{resource}")
+        return quotas.buckets(method, path)
 
     @classmethod
     def rate_hints(cls, response: requests.Response, buckets: Sequence[str]) -> list[RateHint]:
-        context = response.headers.get("X-RateLimit-Context", "").strip()
-        limit, remaining, window = (
-            _whole(response.headers.get(f"X-RateLimit-{name}")) for name in ("Limit", "Remaining", "Window")
-        )
-        if not buckets or limit is None:
-            return []
-        bucket = buckets[0] if context.lower() in {"", "global"} else buckets[-1]
-        return [RateHint(bucket, limit=limit, seconds=float(window or WINDOW_SECONDS), remaining=remaining)]
+        return quotas.hints(response, buckets)
 
     # --- one connection ---------------------------------------------------------------------------------------------
 
     def identify(self) -> Account:
-        me = self._directory.me
+        me = self.directory.me
         return Account(
             external_id=me.account_id,
             name=me.account_name,
@@ -156,7 +176,7 @@ class Provider(CrmProvider):
         )
 
     def _warnings(self) -> tuple[str, ...]:
-        me = self._directory.me
+        me = self.directory.me
         found = []
         if not me.sees_everybody:
             found.append(NARROW_VIEW.format(who=f"{me.email} (role: {me.role or 'unknown'})"))
@@ -165,48 +185,99 @@ class Provider(CrmProvider):
         return tuple(found)
 
     def prepare(self) -> Mapping[str, Any]:
-        """Nothing has to be created: calls are found again by a marker in their note. Remembers who we are."""
+        """Creates the custom fields that the default mappings write, unless the setting `check_only` forbids it, and remembers
+        who we are. Calls need nothing: they are found again by a marker in their note.
+        """
         try:
-            me = self._directory.me
+            me = self.directory.me
         except errors.FixConfig as error:
             return {"warnings": [error.message]}
+        fields = self.custom_fields.prepare(check_only=bool(self.connection.settings.get("check_only")))
         return {
             "domain": me.domain,
             "user_id": me.user_id,
             "role": me.role,
             "sees_everybody": me.sees_everybody,
-            "warnings": list(self._warnings()),
+            "warnings": list(dict.fromkeys([*self._warnings(), *fields])),
         }
 
     def describe(self, object_type: str) -> list[FieldSpec]:
-        if object_type == self.call_type:
-            return list(CALL_FIELDS)
-        self._check_people(object_type)
-        return self._schema.describe()
+        kind = self._kind(object_type)
+        return list(kind.fields) if kind else self._schema.describe()
+
+    def preflight(self) -> list[Finding]:
+        return Preflight(self.api, self.directory, self.custom_fields).findings()
+
+    def users(self) -> list[CrmUser]:
+        return self.directory.crm_users()
 
     def changes(self, object_type: str, cursor: Cursor | None, paths: Sequence[str]) -> Iterator[ChangePage]:
-        self._check_people(object_type)
-        return self._people.changes(cursor, paths)
+        kind = self._kind(object_type)
+        return self.activities.changes(kind, cursor) if kind else self._reader.changes(cursor, paths)
 
     def fetch(self, object_type: str, ids: Sequence[str], paths: Sequence[str]) -> Fetched:
-        self._check_people(object_type)
-        return self._people.fetch(ids, paths)
+        """People whom an agent's credential does not show are neither among the records nor called missing."""
+        kind = self._kind(object_type)
+        return self.activities.fetch(kind, ids) if kind else self._reader.fetch(ids, paths)
+
+    def ids(self, object_type: str) -> Iterator[Sequence[str]]:
+        return super().ids(object_type) if self._kind(object_type) else self._reader.ids()
+
+    def write(self, object_type: str, writes: Sequence[RecordWrite]) -> list[Written]:
+        """People: entries of lists stay unless they were seen and are left out; `tags` may also be `{"add": …, "remove": …}`. A
+        person who was merged away is answered with the other one's id beside the error.
+        """
+        kind = self._kind(object_type)
+        if kind is None:
+            return write_each(writes, self._writer.write)
+        return write_each(writes, lambda one: self._activity_writer.write(kind, one))
+
+    def delete(self, object_type: str, ids: Sequence[str]) -> list[Written]:
+        """Somebody whom this credential does not see is not called deleted: an error says so."""
+        kind = self._kind(object_type)
+        orders = [RecordWrite(one, {}, one) for one in ids]
+        if kind is None:
+            return write_each(orders, lambda one: self._writer.delete(one.key))
+        return write_each(orders, lambda one: self._activity_writer.delete(kind, one.key))
+
+    def subscribe(self, url: str) -> list[str]:
+        return self.hooks.subscribe(url)
+
+    def unsubscribe(self) -> None:
+        self.hooks.unsubscribe()
 
     def log_calls(self, calls: Sequence[CallActivity]) -> list[Written]:
         return [self._calls.log(call) for call in calls]
 
+    def log_event(
+        self, payload: Mapping[str, Any], *, received_at: datetime, first_attempt_at: datetime | None = None
+    ) -> Written:
+        """Logs a payload in the form of an event of type `Call`, `Note`, `Text Message`, …: as a call, a note or a text message,
+        never as an event. Whom it is about is looked up, and made if unknown.
+        """
+        person_id = call_events.person_of(payload, self.people)
+        if payload.get("type") == "Call":
+            call = call_events.activity_of(
+                payload, record_id=person_id, received_at=received_at, first_attempt_at=first_attempt_at
+            )
+            return self._calls.log(call)
+        kind, write = call_events.record_of(payload, person_id=person_id, first_attempt_at=first_attempt_at)
+        return self.write(kind, [write])[0]
+
     def record_url(self, object_type: str, record_id: str) -> str:
-        """Blank for calls: they have no page of their own, only a line on the person's."""
+        """Blank for all but people: the others are only lines on a person's page."""
         return self._person_url(record_id) if object_type in self.person_types else ""
 
     def _person_url(self, person_id: str) -> str:
         domain = self.connection.metadata.get("domain")
         return f"https://{f'{domain}.followupboss.com' if domain else WEB_HOST}/2/people/view/{person_id}"
 
-    def _check_people(self, object_type: str) -> None:
-        if object_type not in self.person_types:
-            raise errors.Unsupported(f"Follow Up Boss has no {object_type}. Its people are called: people.")
+    def _sees_everybody(self) -> bool:
+        known = self.connection.metadata.get("sees_everybody")
+        return self.directory.me.sees_everybody if known is None else bool(known)
 
-
-def _whole(text: str | None) -> int | None:
-    return int(text) if text and text.strip().isdecimal() else None
+    def _kind(self, object_type: str) -> Kind | None:
+        """None for people."""
+        if object_type not in self.object_types:
+            raise errors.Unsupported(f"Follow Up Boss has no {object_type}. It has: {', '.join(self.object_types)}.")
+        return KINDS.get(object_type)

@@ -8,7 +8,6 @@ grown too old, the run goes on with `idGreaterThan`. The time of a run's start b
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
@@ -53,11 +52,19 @@ class Place:
 
 
 class PeopleReader:
-    def __init__(self, api: Api, schema: Schema, directory: Directory, url_of: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        api: Api,
+        schema: Schema,
+        directory: Directory,
+        url_of: Callable[[str], str],
+        sees_everybody: Callable[[], bool],
+    ) -> None:
         self._api = api
         self._schema = schema
         self._directory = directory
         self._url_of = url_of
+        self._sees_everybody = sees_everybody
 
     def changes(self, cursor: Cursor | None, paths: Sequence[str]) -> Iterator[ChangePage]:
         selection = self._schema.select(paths)
@@ -78,7 +85,8 @@ class PeopleReader:
                 raise
             place = replace(place, next="", floor=place.last)
             response = self._get(place, selection)
-        started = place.started or listing.stamp(min(asked_at, _service_time(response, asked_at)))
+        # The service's clock decides when ours is ahead: a run must not start later than the service thinks.
+        started = place.started or listing.stamp(min(asked_at, listing.service_time(response, asked_at)))
         return replace(place, started=started), listing.read(response, "people")
 
     def _get(self, place: Place, selection: Selection) -> requests.Response:
@@ -91,7 +99,22 @@ class PeopleReader:
             params["next"] = place.next
         return self._api.request("GET", "/people", params=params)
 
+    def ids(self) -> Iterator[Sequence[str]]:
+        """Ids alone, by keys: nothing here can be out of date, and a run can't be lost halfway."""
+        last = 0
+        while True:
+            params = {"fields": "id", "includeTrash": "true", "sort": "id", "limit": LIMIT, "idGreaterThan": last}
+            page = listing.read(self._api.request("GET", "/people", params=params), "people")
+            if page.items:
+                yield [str(one["id"]) for one in page.items]
+            if not page.items or (len(page.items) < LIMIT and not page.next):
+                return
+            last = max(int(one["id"]) for one in page.items)
+
     def fetch(self, ids: Sequence[str], paths: Sequence[str]) -> Fetched:
+        """Whom an agent's credential does not see may be there all the same, so they are not called missing: for such a
+        credential they are neither among the records nor among the missing.
+        """
         selection = self._schema.select(paths)
         wanted = [item for item in dict.fromkeys(ids) if item.isdecimal()]
         records: list[RemoteRecord] = []
@@ -100,7 +123,11 @@ class PeopleReader:
             response = self._api.request("GET", "/people", params={"id": chunk, "limit": LIMIT, **_common(selection)})
             records += self._records(listing.read(response, "people").items, selection)
         found = {record.id for record in records}
-        return Fetched(records, tuple(item for item in dict.fromkeys(ids) if item not in found))
+        absent = [item for item in dict.fromkeys(ids) if item not in found]
+        hidden = {item for item in absent if item.isdecimal()}
+        if hidden and not self._sees_everybody():
+            absent = [item for item in absent if item not in hidden]
+        return Fetched(records, tuple(absent))
 
     def _records(self, people: Sequence[Mapping[str, Any]], selection: Selection) -> list[RemoteRecord]:
         owners = {person.get("assignedUserId") for person in people} if selection.owner else set()
@@ -129,11 +156,3 @@ class PeopleReader:
 
 def _common(selection: Selection) -> dict[str, Any]:
     return {"fields": ",".join(selection.names), "includeTrash": "true"}
-
-
-def _service_time(response: requests.Response, otherwise: datetime) -> datetime:
-    """The service's clock decides when ours is ahead: a run must not start later than the service thinks."""
-    try:
-        return parsedate_to_datetime(response.headers.get("Date", ""))
-    except ValueError:
-        return otherwise

@@ -94,9 +94,24 @@ class Schema:
     def custom(self) -> tuple[CustomField, ...]:
         return tuple(_custom_field(item) for item in listing.everything(self._api, "customFields", {}))
 
+    @cached_property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the account's own stages; the trash is one of them."""
+        names = (str(stage.get("name") or "") for stage in listing.everything(self._api, "stages", {}))
+        return tuple(name for name in names if name)
+
+    def labelled(self, label: str) -> CustomField | None:
+        return next((field for field in self.custom if field.label.strip().lower() == label.strip().lower()), None)
+
+    def named(self, name: str) -> CustomField | None:
+        return next((field for field in self.custom if field.name == name), None)
+
+    def forget_custom(self) -> None:
+        """Reads the custom fields again when they are next needed."""
+        self.__dict__.pop("custom", None)
+
     def describe(self) -> list[FieldSpec]:
-        stages = [str(stage.get("name", "")) for stage in listing.everything(self._api, "stages", {})]
-        options = tuple((name, name) for name in stages if name)
+        options = tuple((name, name) for name in self.stages)
         return [_with_options(spec, options) for spec in STANDARD] + list(self._describe_custom())
 
     def _describe_custom(self) -> Iterator[FieldSpec]:

@@ -19,6 +19,11 @@ from integrations.transport.classify import classify_by_status, json_of, retry_a
 
 LABEL = "HubSpot"
 
+UNKNOWN_PROPERTY_CODE = "PROPERTY_DOESNT_EXIST"
+UNKNOWN_PROPERTY = "unknown_property"
+DUPLICATE = "duplicate"
+"""Causes of refused data that somebody can do something about."""
+
 PAUSES: Mapping[str, tuple[float, str]] = {
     "TEN_SECONDLY_ROLLING": (10.0, "rate_limited"),
     "SECONDLY": (1.0, "rate_limited"),
@@ -145,12 +150,19 @@ def by_category(problem: Problem, status: int | None = None) -> errors.CrmError 
         return _missing_scopes(problem, status)
     if problem.category == "VALIDATION_ERROR":
         message = f"HubSpot refused the data: {problem.message}"
-        return errors.FixData(message, fields=problem.fields, detail=detail, status=status)
-    existing = re.search(r"Existing ID: (\d+)", problem.message)
+        cause = UNKNOWN_PROPERTY if UNKNOWN_PROPERTY_CODE in problem.codes else ""
+        return errors.FixData(message, fields=problem.fields, detail=detail, status=status, cause=cause)
+    existing = existing_id(problem.message)
     if existing:
-        message = f"HubSpot already has this record under the id {existing[1]}. Link to that one instead."
-        return errors.FixData(message, detail=detail, status=status, cause="duplicate")
+        message = f"HubSpot already has this record under the id {existing}. Link to that one instead."
+        return errors.FixData(message, detail=detail, status=status, cause=DUPLICATE)
     return None
+
+
+def existing_id(message: str) -> str:
+    """The record that a duplicate would double, if HubSpot names it."""
+    found = re.search(r"Existing ID: (\d+)", message)
+    return found[1] if found else ""
 
 
 def _missing_scopes(problem: Problem, status: int | None) -> errors.FixConfig:

@@ -15,13 +15,14 @@ from integrations import errors
 from integrations.providers.base import Api
 from integrations.providers.hubspot.answers import (
     LABEL,
+    UNKNOWN_PROPERTY_CODE,
     Problem,
     body_of,
     by_category,
     classify,
     problem_of,
 )
-from integrations.providers.hubspot.endpoints import path
+from integrations.providers.hubspot.objects import Objects
 from integrations.transport.classify import json_of
 
 TRACE = "objectWriteTraceId"
@@ -45,7 +46,7 @@ KeyOf = Callable[[Mapping[str, Any]], str]
 
 
 def write_batch(
-    api: Api, object_type: str, action: str, inputs: Mapping[str, dict[str, Any]], key_of: KeyOf, *, repeatable: bool
+    api: Api, object_type: str, action: str, inputs: Mapping[str, dict[str, Any]], key_of: KeyOf
 ) -> dict[str, Result]:
     """`inputs` by our key; `action` is create, update or upsert. `key_of` knows whose an answered record is.
 
@@ -57,13 +58,8 @@ def write_batch(
         if not waiting:
             return done
         keys = waiting.pop(0)
-        response = api.request(
-            "POST",
-            path("batch", type=object_type, action=action),
-            json={"inputs": [{**inputs[key], TRACE: key} for key in keys]},
-            repeatable=repeatable,
-            accept=REFUSALS,
-        )
+        traced = [{**inputs[key], TRACE: key} for key in keys]
+        response = Objects(api).batch(object_type, action, traced, accept=REFUSALS)
         if response.status_code in REFUSALS:
             blamed, parts = _narrow(response, keys, inputs)
             done.update(blamed)
@@ -97,7 +93,7 @@ def _blamed(problem: Problem, keys: Sequence[str], inputs: Mapping[str, dict[str
     traced = problem.named(TRACE)
     if any(key in traced for key in keys):
         return [key for key in keys if key in traced]
-    unknown = set(problem.fields) if "PROPERTY_DOESNT_EXIST" in problem.codes else set()
+    unknown = set(problem.fields) if UNKNOWN_PROPERTY_CODE in problem.codes else set()
     return [key for key in keys if unknown & inputs[key]["properties"].keys() or _keyed_wrongly(problem, inputs[key])]
 
 

@@ -14,17 +14,18 @@ from typing import Any
 from integrations import errors
 from integrations.providers.base import Api
 from integrations.providers.hubspot import outcomes
+from integrations.providers.hubspot.association_types import type_spec
 from integrations.providers.hubspot.batches import Result, Stored, write_batch
 from integrations.providers.hubspot.linking import link_contacts
 from integrations.providers.hubspot.lookup import ID_PROPERTY, find_calls, is_of, mark
 from integrations.providers.hubspot.outcomes import Outcomes
 from integrations.providers.hubspot.owners import Owners
-from integrations.providers.hubspot.preparing import is_unique
+from integrations.providers.hubspot.properties import is_unique
 from integrations.records import CallActivity, Direction, Written
 
 log = logging.getLogger(__name__)
 
-CALL_TO_CONTACT = {"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 194}
+CALL_TO_CONTACT = type_spec(("calls", "contacts"))
 STATUS = "COMPLETED"
 BODY_ROOM = 65_000
 """A property holds 65,536 characters; the rest is for the mark."""
@@ -111,7 +112,7 @@ class CallLog:
             by_id = (key for key in keys if inputs[key].get("id") == str(record["id"]))
             return next(by_id, "") or next((key for key in keys if is_of(key, record)), "")
 
-        results = write_batch(self._api, "calls", action, inputs, key_of, repeatable=action != "create")
+        results = write_batch(self._api, "calls", action, inputs, key_of)
         return {key: _lost_race(result) for key, result in results.items()}
 
     # --- one call ---------------------------------------------------------------------------------------------------

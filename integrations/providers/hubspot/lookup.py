@@ -12,14 +12,13 @@ from typing import Any
 
 from integrations import errors
 from integrations.providers.base import Api
-from integrations.providers.hubspot.answers import body_of, next_after
-from integrations.providers.hubspot.endpoints import path
-from integrations.providers.hubspot.reading import BATCH, chunks
+from integrations.providers.hubspot.linking import Links
+from integrations.providers.hubspot.objects import BATCH, Objects
+from integrations.providers.hubspot.shaping import chunks
 from integrations.records import CallActivity
 
 ID_PROPERTY = "dialer_call_id"
 """Our unique property of a call."""
-PAGE = 500
 SLACK = timedelta(hours=1)
 """By how much HubSpot's clock and ours may differ."""
 
@@ -58,21 +57,11 @@ def is_of(key: str, record: Mapping[str, Any]) -> bool:
 
 
 def _calls_of(api: Api, contact_id: str) -> Iterator[str]:
-    address = path("associations", type="contacts", id=contact_id, to_type="calls")
-    after = ""
-    while True:
-        params = {"limit": PAGE, **({"after": after} if after else {})}
-        try:
-            body = body_of(api.request("GET", address, params=params))
-        except errors.Gone:
-            return
-        yield from (str(item["toObjectId"]) for item in body.get("results", []))
-        after = next_after(body)
-        if not after:
-            return
+    try:
+        yield from Links(api, "contacts", "calls").of(contact_id)
+    except errors.Gone:
+        return
 
 
 def _read(api: Api, ids: Sequence[str]) -> list[dict[str, Any]]:
-    query = {"properties": ["hs_call_body", ID_PROPERTY], "inputs": [{"id": call_id} for call_id in ids]}
-    address = path("batch", type="calls", action="read")
-    return list(body_of(api.request("POST", address, json=query, repeatable=True)).get("results", []))
+    return list(Objects(api).batch_read("calls", ids, ["hs_call_body", ID_PROPERTY]).get("results", []))

@@ -8,6 +8,7 @@ from integrations import errors
 from integrations.providers.base import Api
 from integrations.providers.hubspot.answers import body_of
 from integrations.providers.hubspot.endpoints import path
+from integrations.transport.classify import json_of
 
 log = logging.getLogger(__name__)
 
@@ -45,14 +46,26 @@ class Outcomes:
         return self._guids
 
     def _load(self) -> dict[str, str]:
-        try:
-            body = body_of(self._api.request("GET", path("property", type="calls", name=PROPERTY)))
-        except (errors.FixConfig, errors.Gone):
-            body = {}
-        own = {slug(str(option.get("label", ""))): str(option["value"]) for option in body.get("options") or []}
+        own = self._options() or self._dispositions()
         guids = set(own.values()) or set(STANDARD.values())
         standard = {word: guid for word, guid in STANDARD.items() if guid in guids}
         return {**standard, **own, **{slug(guid): guid for guid in guids}}
+
+    def _options(self) -> dict[str, str]:
+        try:
+            body = body_of(self._api.request("GET", path("property", type="calls", name=PROPERTY)))
+        except (errors.FixConfig, errors.Gone):
+            return {}
+        return {slug(str(option.get("label", ""))): str(option["value"]) for option in body.get("options") or []}
+
+    def _dispositions(self) -> dict[str, str]:
+        """The older list, which HubSpot will switch off one day: asked only where the property tells nothing."""
+        try:
+            told = json_of(self._api.request("GET", path("dispositions")))
+        except (errors.FixConfig, errors.FixData, errors.Gone):
+            return {}
+        listed = [one for one in told if isinstance(one, dict) and one.get("id")] if isinstance(told, list) else []
+        return {slug(str(one.get("label", ""))): str(one["id"]) for one in listed if not one.get("deleted")}
 
 
 def slug(text: str) -> str:

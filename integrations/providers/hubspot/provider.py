@@ -1,8 +1,7 @@
 """HubSpot as Dialbridge sees it: contacts to dial, and calls logged on their timelines."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -11,34 +10,48 @@ from django.conf import settings
 
 from integrations import errors
 from integrations.providers.base import Api, CrmProvider, TokenCall
-from integrations.providers.hubspot import answers, preparing
+from integrations.providers.hubspot import answers, deliveries, oauth, preparing, signatures, subscriptions
 from integrations.providers.hubspot.calls import CallLog
 from integrations.providers.hubspot.defaults import DISPOSITIONS, MAPPINGS
+from integrations.providers.hubspot.drafts import Drafter
 from integrations.providers.hubspot.endpoints import OBJECT_TYPE_IDS, path
+from integrations.providers.hubspot.fetching import Fetcher
+from integrations.providers.hubspot.merging import merge
+from integrations.providers.hubspot.objects import BATCH, Objects
 from integrations.providers.hubspot.owners import Owners
+from integrations.providers.hubspot.preflight import Preflight
 from integrations.providers.hubspot.reading import Reader
+from integrations.providers.hubspot.removals import removals
 from integrations.providers.hubspot.schema import Schema
+from integrations.providers.hubspot.shaping import Shaper
+from integrations.providers.hubspot.timeline import Timeline
+from integrations.providers.hubspot.writing import Tools, Writer, delete
 from integrations.records import (
     Account,
     CallActivity,
     ChangePage,
     Connection,
+    Consent,
     Credential,
+    CrmUser,
     Cursor,
+    Delivery,
     Fetched,
     FieldSpec,
+    Finding,
+    OAuthApp,
     RateHint,
     RateLimit,
+    RecordWrite,
+    RemoteEvent,
+    Trust,
     Written,
 )
-from integrations.transport.classify import json_of, text_of
 
 UI_DOMAIN = "app.hubspot.com"
-DEAD_TOKENS = frozenset({"BAD_REFRESH_TOKEN", "BAD_AUTH_CODE", "invalid_grant"})
-"""Only a person can mend these."""
-PROBES = (
-    (path("objects", type="contacts"), "Contacts cannot be read"),
-    (path("owners"), "Owners cannot be read, so no owner is synced and calls have none"),
+PROBES: tuple[tuple[str, dict[str, str], str], ...] = (
+    ("objects", {"type": "contacts"}, "Contacts cannot be read"),
+    ("owners", {}, "Owners cannot be read, so no owner is synced and calls have none"),
 )
 """What a connection needs beyond knowing its account, and what goes without it."""
 
@@ -49,19 +62,25 @@ class Provider(CrmProvider):
     hosts = ("api.hubapi.com",)
     person_types = ("contacts",)
     call_type = "calls"
+    object_types = ("contacts", "companies", "deals", "calls")
     credential_forms = {"private_app": ("access_token",), "oauth": ("access_token", "refresh_token")}
+    consent_options = ("client_id", "client_secret")
+    has_consent_page = True
+    app_webhooks = True
     # Searches have their own bucket, shared by all apps of the account, and are exempt from the ten-secondly one.
     default_limits = (RateLimit("default", 100, 10.0), RateLimit("search", 5, 1.0))
     default_mappings = MAPPINGS
     mapping_object = "contacts"
     default_dispositions = DISPOSITIONS
-    call_batch_size = 100
+    call_batch_size = BATCH
+    write_batch_size = BATCH
     unknown_outcome_pause = 10.0
 
     def __init__(self, connection: Connection, api: Api) -> None:
         super().__init__(connection, api)
         self._owners = Owners(api)
         self._schema = Schema(api)
+        self._objects = Objects(api)
 
     # --- credentials ------------------------------------------------------------------------------------------------
 
@@ -71,6 +90,8 @@ class Provider(CrmProvider):
 
     @classmethod
     def auth_headers(cls, credential: Credential) -> dict[str, str]:
+        if credential.auth == "developer":
+            return {}  # the developer's key travels in the query
         return {"Authorization": f"Bearer {credential.access_token}"}
 
     @classmethod
@@ -81,20 +102,43 @@ class Provider(CrmProvider):
     def renew(cls, credential: Credential, call: TokenCall, now: datetime) -> Credential:
         if not cls.renewable(credential):
             return super().renew(credential, call, now)
-        form = {"grant_type": "refresh_token", "refresh_token": credential.refresh_token, **_client(credential)}
-        response = call(cls.base_url(credential) + path("token"), form)
-        if response.status_code != 200:
-            raise _token_error(response)
-        body = answers.body_of(response)
-        if not body.get("access_token"):
-            raise errors.Retry("HubSpot's token service sent no token. We will try again.", status=200)
-        lifetime = body.get("expires_in")
-        return replace(
-            credential,
-            access_token=str(body["access_token"]),
-            refresh_token=str(body.get("refresh_token") or credential.refresh_token),
-            expires_at=now + timedelta(seconds=float(lifetime)) if lifetime else None,
-        )
+        return oauth.renew(credential, call, now)
+
+    @classmethod
+    def oauth_app(cls, options: Mapping[str, str]) -> OAuthApp:
+        return oauth.app_of(options)
+
+    @classmethod
+    def consent_url(cls, consent: Consent, *, another_account: bool = False) -> str:
+        return oauth.consent_url(consent)
+
+    @classmethod
+    def redeem(cls, consent: Consent, answer: Mapping[str, str], call: TokenCall, now: datetime) -> Credential:
+        return oauth.redeem(consent, answer, call, now)
+
+    @classmethod
+    def revoke(cls, credential: Credential, call: TokenCall) -> None:
+        """A pasted token is its owner's to revoke."""
+        if cls.renewable(credential):
+            oauth.revoke(credential, call)
+
+    # --- webhooks ---------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def verify(cls, delivery: Delivery, trust: Trust) -> None:
+        signatures.verify(delivery, trust)
+
+    @classmethod
+    def read_delivery(cls, delivery: Delivery, trust: Trust) -> list[RemoteEvent]:
+        return deliveries.read(delivery, trust)
+
+    @classmethod
+    def app_credential(cls) -> Credential:
+        return subscriptions.credential()
+
+    @classmethod
+    def subscribe_app(cls, api: Api, url: str) -> list[str]:
+        return subscriptions.subscribe(api, url)
 
     # --- answers ----------------------------------------------------------------------------------------------------
 
@@ -132,14 +176,18 @@ class Provider(CrmProvider):
         )
 
     def _missing_rights(self) -> Iterator[str]:
-        for address, consequence in PROBES:
+        for endpoint, parts, consequence in PROBES:
             try:
-                self.api.request("GET", address, params={"limit": 1})
+                self.api.request("GET", path(endpoint, **parts), params={"limit": 1})
             except errors.FixConfig as error:
                 yield f"{consequence}. {error.message}"
 
     def prepare(self) -> Mapping[str, Any]:
-        return preparing.prepare(self.api, self.connection.metadata)
+        check_only = bool(self.connection.settings.get("check_only"))
+        return preparing.prepare(self.api, self.connection.metadata, check_only=check_only)
+
+    def preflight(self) -> list[Finding]:
+        return Preflight(self.api, self.connection).findings()
 
     def describe(self, object_type: str) -> list[FieldSpec]:
         return self._schema.describe(object_type)
@@ -148,10 +196,31 @@ class Provider(CrmProvider):
         return self._reader.changes(object_type, cursor, paths)
 
     def fetch(self, object_type: str, ids: Sequence[str], paths: Sequence[str]) -> Fetched:
-        return self._reader.fetch(object_type, ids, paths)
+        return Fetcher(self._objects, self._shaper).fetch(object_type, ids, paths)
+
+    def ids(self, object_type: str) -> Iterator[Sequence[str]]:
+        return self._reader.ids(object_type)
+
+    def removals(self, object_type: str, since: datetime) -> Iterator[RemoteEvent]:
+        return removals(self._objects, object_type, since)
+
+    def users(self) -> list[CrmUser]:
+        return self._owners.users()
+
+    def write(self, object_type: str, writes: Sequence[RecordWrite]) -> list[Written]:
+        tools = Tools(self.api, self._objects, self._schema, Drafter(self._schema, self._owners), self.record_url)
+        return Writer(tools, object_type, self.connection.metadata).write(writes)
+
+    def delete(self, object_type: str, ids: Sequence[str]) -> list[Written]:
+        return list(delete(self._objects, object_type, ids))
+
+    def merge(self, object_type: str, winner: str, loser: str) -> str:
+        return merge(self._objects, object_type, winner, loser)
 
     def log_calls(self, calls: Sequence[CallActivity]) -> list[Written]:
-        return self._calls.log(calls)
+        written = self._calls.log(calls)
+        self.timeline.announce_calls(calls, written)
+        return written
 
     def record_url(self, object_type: str, record_id: str) -> str:
         domain = self.connection.metadata.get("ui_domain") or UI_DOMAIN
@@ -159,43 +228,20 @@ class Provider(CrmProvider):
         return f"https://{domain}/contacts/{self.connection.account_id}/record/{number}/{record_id}"
 
     @cached_property
+    def timeline(self) -> Timeline:
+        return Timeline(self.api, self.connection)
+
+    @cached_property
+    def _shaper(self) -> Shaper:
+        return Shaper(self._owners, self._schema, self.record_url)
+
+    @cached_property
     def _reader(self) -> Reader:
-        return Reader(self.api, self._owners, self._schema, self.record_url)
+        return Reader(self._objects, self._shaper)
 
     @cached_property
     def _calls(self) -> CallLog:
         return CallLog(self.api, self._owners, self.connection.metadata, self.record_url)
-
-
-def _client(credential: Credential) -> dict[str, str]:
-    """The app's own id and secret: the tenant's, if it brought an app of its own, else ours."""
-    found = {
-        "client_id": credential.secrets.get("client_id") or settings.HUBSPOT_CLIENT_ID,
-        "client_secret": credential.secrets.get("client_secret") or settings.HUBSPOT_CLIENT_SECRET,
-    }
-    if not all(found.values()):
-        raise errors.FixConfig(
-            "HubSpot tokens cannot be renewed without the app's id and secret. "
-            "Set HUBSPOT_CLIENT_ID and HUBSPOT_CLIENT_SECRET."
-        )
-    return found
-
-
-def _token_error(response: requests.Response) -> errors.CrmError:
-    body = json_of(response)
-    told = {str(body.get(key)) for key in ("status", "error", "category")} if isinstance(body, dict) else set()
-    detail, status = text_of(response), response.status_code
-    if told & DEAD_TOKENS:
-        message = "HubSpot has revoked our access: the app was uninstalled or its access withdrawn. Connect again."
-        return errors.Reconnect(message, detail=detail, status=status)
-    if status >= 500 or status == 429 or status in answers.WAITS:
-        return answers.classify(response) or errors.Retry("HubSpot's token service stumbled.", status=status)
-    return errors.FixConfig(
-        "HubSpot refused to renew the token. Check HUBSPOT_CLIENT_ID and HUBSPOT_CLIENT_SECRET.",
-        detail=f"{', '.join(sorted(told))} {detail}",
-        status=status,
-        cause="app_registration",
-    )
 
 
 def _number(headers: Mapping[str, str], name: str) -> int | None:

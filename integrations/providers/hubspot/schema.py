@@ -55,6 +55,17 @@ class Schema:
             self._known[object_type] = list(body.get("results", []))
         return self._known[object_type]
 
+    def forget(self, object_type: str) -> None:
+        """Makes the next question ask HubSpot again: it has just contradicted what we knew."""
+        self._known.pop(object_type, None)
+
+    def known(self, object_type: str) -> dict[str, dict[str, Any]]:
+        """Definition by name; empty when this credential may not see the schema."""
+        try:
+            return {one["name"]: one for one in self.definitions(object_type) if not one.get("archived")}
+        except errors.FixConfig:
+            return {}
+
     def owner_properties(self, object_type: str, names: Iterable[str]) -> frozenset[str]:
         """Which of these properties hold an owner's id."""
         unknown = frozenset(names) - PLAIN
@@ -75,14 +86,18 @@ def is_owner(definition: Mapping[str, Any]) -> bool:
     return definition.get("name") == OWNER or definition.get("referencedObjectType") == "OWNER"
 
 
+def is_writable(definition: Mapping[str, Any]) -> bool:
+    read_only = (definition.get("modificationMetadata") or {}).get("readOnlyValue")
+    return not definition.get("calculated") and not read_only
+
+
 def field_spec(definition: Mapping[str, Any]) -> FieldSpec:
     kind = _kind(definition)
-    read_only = (definition.get("modificationMetadata") or {}).get("readOnlyValue")
     return FieldSpec(
         path=definition["name"],
         label=definition.get("label") or definition["name"],
         kind=kind,
-        writable=not definition.get("calculated") and not read_only,
+        writable=is_writable(definition),
         # HubSpot leaves the key out rather than sending false.
         custom=not definition.get("hubspotDefined"),
         max_length=LONGEST_TEXT if kind in {"string", "text"} else None,

@@ -9,7 +9,7 @@ A batch goes out in rounds. Salesforce answers for each record; where it says ho
 create-only field, take the existing row, follow a converted lead), the mended ones go out again, each mend once.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -17,17 +17,17 @@ from typing import Any
 from integrations import errors
 from integrations.providers.base import Api
 from integrations.providers.salesforce import failures, soql, task
+from integrations.providers.salesforce.batches import Collections, chunks, first_error
+from integrations.providers.salesforce.heirs import heirs
 from integrations.providers.salesforce.ids import is_id, to_18
 from integrations.providers.salesforce.reading import Reader
-from integrations.providers.salesforce.schema import Schemas, data_path
+from integrations.providers.salesforce.schema import Schemas
+from integrations.providers.salesforce.users import Users
 from integrations.records import CallActivity, Connection, Written
-from integrations.transport.classify import json_of
 
 BATCH_SIZE = 200
-COLLECTION = "/composite/sobjects"
 # Codes that a Task gets when its lead was converted, or its lead or contact merged into another.
 MOVED_CODES = {"CANNOT_UPDATE_CONVERTED_LEAD", "INVALID_CROSS_REFERENCE_KEY", "ENTITY_IS_DELETED"}
-HEIRS = ("ConvertedContactId", "MasterRecordId")
 OWNER_CODES = {"INACTIVE_OWNER_OR_USER"}
 CLOCK_DOUBT = timedelta(days=1)
 SCHEMA_CODES = {"INVALID_FIELD", "INVALID_FIELD_FOR_INSERT_UPDATE"}
@@ -57,14 +57,16 @@ TaskUrl = Callable[[str], str]
 
 
 class CallLog:
-    def __init__(self, connection: Connection, api: Api, schemas: Schemas, reader: Reader, task_url: TaskUrl) -> None:
+    def __init__(
+        self, connection: Connection, api: Api, schemas: Schemas, reader: Reader, users: Users, task_url: TaskUrl
+    ) -> None:
         self._connection = connection
-        self._api = api
+        self._collections = Collections(api)
+        self._users = users
         self._schemas = schemas
         self._reader = reader
         self._task_url = task_url
         self._learned = False
-        self._owners: dict[str, str] = {}
         self._fields: dict[str, int] = dict(connection.metadata.get("task_fields") or {})
 
     def write(self, calls: Sequence[CallActivity]) -> list[Written]:
@@ -80,10 +82,9 @@ class CallLog:
     def _write(self, calls: Sequence[CallActivity]) -> list[Written]:
         if not self._fields:
             self._learn_fields()
-        self._find_owners(call.agent_email for call in calls)
+        owners = self._users.ids(call.agent_email for call in calls)
         drafts = [
-            Draft(call, call.crm_record_id, call.record_id, self._owners.get(call.agent_email.lower(), ""))
-            for call in calls
+            Draft(call, call.crm_record_id, call.record_id, owners.get(call.agent_email.lower(), "")) for call in calls
         ]
         self._find_earlier([draft for draft in drafts if self._may_exist(draft)])
         results = self._rounds(drafts)
@@ -121,7 +122,7 @@ class CallLog:
             moment for draft in drafts for moment in (draft.call.started_at, draft.call.first_attempt_at) if moment
         ]
         oldest = min(times) - CLOCK_DOUBT
-        for keys in _chunks(list(by_key), 100):
+        for keys in chunks(list(by_key), 100):
             either = " OR ".join(soql.among(name, keys) for name in names)
             where = [f"({either})", f"CreatedDate >= {soql.moment(oldest)}"]
             for row in self._reader.query(soql.select(["Id", *names], task.OBJECT, where, ["CreatedDate", "Id"])):
@@ -129,15 +130,6 @@ class CallLog:
                     draft = by_key.get(str(row.get(name) or ""))
                     if draft is not None and not draft.id:
                         draft.id = to_18(str(row["Id"]))
-
-    def _find_owners(self, emails: Iterable[str]) -> None:
-        unknown = {email.lower() for email in emails if email} - self._owners.keys()
-        for some in _chunks(sorted(unknown), 100):
-            where = ["IsActive = TRUE", "UserType = 'Standard'", soql.among("Email", some)]
-            self._owners.update(dict.fromkeys(some, ""))
-            for row in self._reader.query(soql.select(["Id", "Email"], "User", where, ["Id"])):
-                email = str(row.get("Email") or "").lower()
-                self._owners[email] = self._owners.get(email) or to_18(str(row["Id"]))
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -151,7 +143,7 @@ class CallLog:
                     created = answer.get("created", not draft.id) is True
                     results[draft.call.key] = Written(draft.call.key, task_id, self._task_url(task_id), created=created)
                 else:
-                    failed.append((draft, (answer.get("errors") or [{}])[0]))
+                    failed.append((draft, first_error(answer)))
             drafts = self._mend(failed, results)
             if not drafts:
                 break
@@ -174,36 +166,19 @@ class CallLog:
             yield from zip(group, answers, strict=True)
 
     def _create(self, drafts: Sequence[Draft]) -> list[dict[str, Any]]:
+        records = [self._values(draft) for draft in drafts]
         if self._key_field() == task.KEY_FIELD:
-            path = data_path(f"{COLLECTION}/{task.OBJECT}/{task.KEY_FIELD}")
-            return self._collection("PATCH", path, [self._values(draft) for draft in drafts], repeatable=True)
-        return self._collection("POST", data_path(COLLECTION), [self._values(draft) for draft in drafts])
+            return self._collections.upsert(task.OBJECT, task.KEY_FIELD, records)
+        return self._collections.create(task.OBJECT, records)
 
     def _update(self, drafts: Sequence[Draft]) -> list[dict[str, Any]]:
-        records = [{"id": draft.id, **self._values(draft)} for draft in drafts]
-        return self._collection("PATCH", data_path(COLLECTION), records, repeatable=True)
+        return self._collections.update(task.OBJECT, [{"id": draft.id, **self._values(draft)} for draft in drafts])
 
     def _values(self, draft: Draft) -> dict[str, Any]:
         values = task.build(draft.call, self._fields, draft.who_id, draft.owner_id, self._connection.timezone)
         if draft.id or task.CREATE_ONLY in draft.mended:
             values.pop(task.CREATE_ONLY, None)
         return values
-
-    def _collection(
-        self, method: str, path: str, records: Sequence[Mapping[str, Any]], *, repeatable: bool = False
-    ) -> list[dict[str, Any]]:
-        """One answer for each record, in their order. The answer's 200 says nothing about them."""
-        body = {"allOrNone": False, "records": [{"attributes": {"type": task.OBJECT}, **record} for record in records]}
-        response = self._api.request(method, path, json=body, repeatable=repeatable)
-        answers = json_of(response)
-        if not isinstance(answers, list) or len(answers) != len(records):
-            raise errors.OutcomeUnknown(
-                "Salesforce took the calls but its answer could not be read. We will look them up and try again.",
-                detail=response.text[:200],
-                status=response.status_code,
-                cause="unreadable_answer",
-            )
-        return answers
 
     # --- mending ------------------------------------------------------------------------------------------------------
 
@@ -243,18 +218,10 @@ class CallLog:
         found: dict[str, str] = {}
         for object_type in sorted({draft.call.object_type for draft in drafts}):
             ids = {draft.who_id for draft in drafts if draft.call.object_type == object_type and is_id(draft.who_id)}
-            fields = self._schemas.get(object_type).known(["Id", *HEIRS])
-            query = soql.select(fields, object_type, [soql.among_ids(sorted(ids))])
-            for row in self._reader.query(query, deleted=True) if ids else ():
-                heir = next((str(row[name]) for name in HEIRS if row.get(name)), "")
-                found.update((lost, heir) for lost in ids if heir and to_18(lost) == to_18(str(row["Id"])))
+            known = heirs(self._reader.query_all, self._schemas, object_type, sorted(ids))
+            found.update((lost, known[to_18(lost)][1]) for lost in ids if to_18(lost) in known)
         return found
 
 
 def _code(failure: Mapping[str, Any]) -> str:
     return str(failure.get("statusCode") or "")
-
-
-def _chunks(values: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    for start in range(0, len(values), size):
-        yield values[start : start + size]

@@ -4,8 +4,10 @@ The code decides, the status does not: a locked row comes as 400, a used-up quot
 are judged by their status.
 """
 
+import io
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +25,9 @@ SCHEMA = "schema"
 CURSOR_EXPIRED = "cursor_expired"
 LEAD_CONVERTED = "lead_converted"
 DUPLICATE_VALUE = "duplicate_value"
+DUPLICATES = "duplicates_detected"
+TOO_MANY_IDS = "too_many_ids"
+API_DISABLED = "api_disabled"
 
 # 401s that a new token does not cure: refreshing on them would go on for ever.
 SETUP_TEXTS = (
@@ -30,6 +35,8 @@ SETUP_TEXTS = (
     "this session is not valid for use with the rest api",
 )
 _RETRYABLE_INSIDE = ("UNABLE_TO_LOCK_ROW", "QUERY_TIMEOUT", "REQUEST_RUNNING_TOO_LONG", "SERVER_UNAVAILABLE")
+_FIELDS_IN_TEXT = re.compile(r"create/update fields: ([\w, ]+?)\.")
+_COLUMN_IN_TEXT = re.compile(r"No such column '(\w+)'")
 _EXISTING_ID = re.compile(r"\bid:\s*([A-Za-z0-9]{15,18})\b")
 
 
@@ -55,7 +62,7 @@ _SCHEMA = Rule(
 )
 _DATA = Rule(errors.FixData, "Salesforce refused the record: {text} Correct it, then retry.", "invalid_data")
 _UNIQUE = Rule(errors.FixData, "Salesforce already has a record with this unique value: {text}", DUPLICATE_VALUE)
-_DUPLICATE = Rule(errors.FixData, "A duplicate rule in Salesforce stopped this record: {text}", "duplicates_detected")
+_DUPLICATE = Rule(errors.FixData, "A duplicate rule in Salesforce stopped this record: {text}", DUPLICATES)
 _AMBIGUOUS = Rule(
     errors.FixData, "Several Salesforce records hold the same key. Delete all but one of them.", "ambiguous_key"
 )
@@ -68,11 +75,17 @@ _RIGHTS = Rule(
 _API_OFF = Rule(
     errors.FixConfig,
     "This Salesforce organisation does not allow the API: its edition must have it and the user needs 'API Enabled'.",
-    "api_disabled",
+    API_DISABLED,
 )
 _QUERY = Rule(errors.FixConfig, "Salesforce did not understand a query of ours: {text}", "query")
 _CURSOR = Rule(
     errors.Stale, "A half-read Salesforce list has expired. Reading starts again from the last record.", CURSOR_EXPIRED
+)
+_TOO_MANY_IDS = Rule(
+    errors.Stale, "Too much changed in Salesforce for one list. A shorter time is asked for.", TOO_MANY_IDS
+)
+_TOO_OLD = Rule(
+    errors.Stale, "Salesforce no longer keeps a list that goes back so far. Read the object again.", "list_too_old"
 )
 _STORAGE = Rule(
     errors.FixConfig, "The Salesforce organisation is full. Free storage there, then retry.", "storage_full"
@@ -97,6 +110,7 @@ RULES: dict[str, Rule] = {
             "INVALID_EMAIL_ADDRESS",
             "NUMBER_OUTSIDE_VALID_RANGE",
             "JSON_PARSER_ERROR",
+            "MISSING_ARGUMENT",
             "MALFORMED_ID",
             "INVALID_CROSS_REFERENCE_KEY",
             "INACTIVE_OWNER_OR_USER",
@@ -119,7 +133,9 @@ RULES: dict[str, Rule] = {
         _RIGHTS,
     ),
     **dict.fromkeys(("API_DISABLED_FOR_ORG", "API_CURRENTLY_DISABLED"), _API_OFF),
-    **dict.fromkeys(("MALFORMED_QUERY", "QUERY_TOO_COMPLICATED", "EXCEEDED_ID_LIMIT"), _QUERY),
+    **dict.fromkeys(("MALFORMED_QUERY", "QUERY_TOO_COMPLICATED", "INVALID_QUERY_FILTER_OPERATOR"), _QUERY),
+    "EXCEEDED_ID_LIMIT": _TOO_MANY_IDS,
+    "INVALID_REPLICATION_DATE": _TOO_OLD,
     "INVALID_QUERY_LOCATOR": _CURSOR,
     "STORAGE_LIMIT_EXCEEDED": _STORAGE,
 }
@@ -131,6 +147,14 @@ def classify(response: requests.Response) -> errors.CrmError | None:
         return None
     code, text, fields = _first_error(response)
     return from_code(code, text, fields, response.status_code) or _by_status(response)
+
+
+def of_part(status: int, body: Any) -> errors.CrmError | None:
+    """The error of one part of a composite request: status and body as a whole answer would have them."""
+    answer = requests.Response()
+    answer.status_code = status
+    answer.raw = io.BytesIO(b"" if body is None else json.dumps(body).encode())
+    return classify(answer)
 
 
 def from_code(code: str, text: str, fields: Sequence[str] = (), status: int | None = None) -> errors.CrmError | None:
@@ -163,6 +187,27 @@ def existing_id(text: str) -> str:
     """The id that a DUPLICATE_VALUE message names, empty when it names none."""
     found = _EXISTING_ID.search(text)
     return found.group(1) if found else ""
+
+
+def matches(failure: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(object type, id) of the records that a duplicate rule found, the surest first. The service misspells the key."""
+    result = failure.get("duplicateResut") or failure.get("duplicateResult") or {}
+    found = [
+        (float(match.get("matchConfidence") or 0), str(group.get("entityType") or ""), str(match["record"]["Id"]))
+        for group in result.get("matchResults") or ()
+        for match in group.get("matchRecords") or ()
+        if (match.get("record") or {}).get("Id")
+    ]
+    found.sort(key=lambda one: -one[0])
+    return [(kind, record_id) for _confidence, kind, record_id in found]
+
+
+def named_fields(failure: Mapping[str, Any]) -> set[str]:
+    """The fields that a refusal is about, from its list or else from its words."""
+    listed = {str(one) for one in failure.get("fields") or ()}
+    text = str(failure.get("message") or "")
+    found = _FIELDS_IN_TEXT.search(text) or _COLUMN_IN_TEXT.search(text)
+    return listed or ({name.strip() for name in found.group(1).split(",")} if found else set())
 
 
 def _error(rule: Rule, code: str, text: str, fields: Sequence[str], status: int | None) -> errors.CrmError:
@@ -204,6 +249,8 @@ def _by_status(response: requests.Response) -> errors.CrmError | None:
             status=status,
             cause="api_version",
         )
+    if status in {414, 431}:
+        return _error(_QUERY, str(status), "the address was too long", (), status)
     if status == 401:
         return _error(_SESSION, "401", detail, (), status)
     return classify_by_status(response, LABEL)

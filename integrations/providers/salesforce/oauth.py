@@ -19,8 +19,8 @@ from joserfc.jwk import RSAKey
 
 from integrations import errors
 from integrations.providers.base import TokenCall
+from integrations.providers.salesforce import oauth_refusals
 from integrations.records import Credential
-from integrations.transport.classify import json_of
 
 TOKEN_PATH = "/services/oauth2/token"  # noqa: S105 - a path
 JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -30,50 +30,8 @@ SESSION_ESTIMATE = timedelta(hours=2)
 PRODUCTION_AUDIENCE = "https://login.salesforce.com"
 TEST_AUDIENCE = "https://test.salesforce.com"
 
-# (part of the description, cause, sentence) for `invalid_grant`; the first that fits is taken.
-GRANT_PROBLEMS: tuple[tuple[str, str, str], ...] = (
-    (
-        "expired access/refresh token",
-        "token_revoked",
-        "Salesforce ended this connection: it was revoked, expired or replaced by newer sign-ins. Connect again.",
-    ),
-    (
-        "hasn't approved this consumer",
-        "app_not_approved",
-        "The integration user is not pre-authorised for our app. Approve it in Salesforce, then connect again.",
-    ),
-    (
-        "invalid assertion",
-        "bad_certificate",
-        "Salesforce refused our signature. Upload this private key's certificate to the app, then connect again.",
-    ),
-    (
-        "audience",
-        "wrong_login_host",
-        "Sandboxes sign in at test.salesforce.com, others at login.salesforce.com. Connect again with the other.",
-    ),
-    (
-        "ip restricted",
-        "ip_restricted",
-        "Salesforce lets this user sign in from certain addresses only. Relax the app's IP policy, then connect again.",
-    ),
-    (
-        "inactive user",
-        "inactive_user",
-        "The integration user was deactivated in Salesforce. Activate it or connect again as another user.",
-    ),
-    (
-        "inactive org",
-        "inactive_organisation",
-        "This Salesforce organisation is no longer active. Connect again with an active one.",
-    ),
-    (
-        "authentication failure",
-        "sign_in_refused",
-        "Salesforce refused to sign the integration user in. Check its login policies, then connect again.",
-    ),
-)
-_TEMPORARY = {"temporarily_unavailable", "server_error"}
+SESSION_KEY = "session_seconds"
+"""Among the credential's secrets: how long Salesforce said that a session lasts."""
 
 
 def login_url(credential: Credential) -> str:
@@ -123,12 +81,20 @@ def refresh(credential: Credential, call: TokenCall, now: datetime) -> Credentia
     form = {
         "grant_type": "refresh_token",
         "refresh_token": credential.refresh_token,
-        "client_id": client_id(credential),
+        **client_form(credential),
     }
-    secret = credential.secrets.get("client_secret") or str(settings.SALESFORCE_CLIENT_SECRET or "")
+    renewed, _body = granted(credential, call(login_url(credential) + TOKEN_PATH, form), now)
+    return renewed
+
+
+def client_form(credential: Credential) -> dict[str, str]:
+    """How the app names itself: an app of the tenant's own by its own secret or none, never by ours."""
+    found = {"client_id": client_id(credential)}
+    own = bool(credential.secrets.get("client_id"))
+    secret = credential.secrets.get("client_secret") or ("" if own else str(settings.SALESFORCE_CLIENT_SECRET or ""))
     if secret:  # an app may be set up to need none
-        form["client_secret"] = secret
-    return _granted(credential, call(login_url(credential) + TOKEN_PATH, form), now)
+        found["client_secret"] = secret
+    return found
 
 
 def sign_in(credential: Credential, call: TokenCall, now: datetime) -> Credential:
@@ -142,7 +108,8 @@ def sign_in(credential: Credential, call: TokenCall, now: datetime) -> Credentia
     }
     assertion = jwt.encode({"alg": "RS256"}, claims, _key(credential), algorithms=["RS256"])
     form = {"grant_type": JWT_GRANT, "assertion": assertion}
-    return _granted(credential, call(login_url(credential) + TOKEN_PATH, form), now)
+    signed_in, _body = granted(credential, call(login_url(credential) + TOKEN_PATH, form), now)
+    return signed_in
 
 
 def _key(credential: Credential) -> RSAKey:
@@ -156,18 +123,28 @@ def _key(credential: Credential) -> RSAKey:
     return key
 
 
-def _granted(credential: Credential, response: requests.Response, now: datetime) -> Credential:
-    body = json_of(response)
-    if response.status_code != 200 or not isinstance(body, dict) or not body.get("access_token"):
-        raise refused(response.status_code, body if isinstance(body, dict) else {})
-    return replace(
+def granted(credential: Credential, response: requests.Response, now: datetime) -> tuple[Credential, Mapping[str, Any]]:
+    """The credential with what a token answer brought, and the answer. Raises what a refusal means."""
+    body = oauth_refusals.body_of(response)
+    if response.status_code != 200 or not body.get("access_token"):
+        own_app = bool(credential.secrets.get("client_id"))
+        raise oauth_refusals.refused(response.status_code, body, own_app=own_app)
+    renewed = replace(
         credential,
         access_token=str(body["access_token"]),
         # Rotation is a choice of the app: when a new refresh token comes, the old one is dead from now on.
         refresh_token=str(body.get("refresh_token") or credential.refresh_token),
         instance_url=str(body.get("instance_url") or credential.instance_url).rstrip("/"),
-        expires_at=_issued_at(body, now) + SESSION_ESTIMATE,
+        expires_at=expected_end(_issued_at(body, now), credential.secrets),
+        scopes=tuple(str(body.get("scope") or "").split()) or credential.scopes,
     )
+    return renewed, body
+
+
+def expected_end(issued_at: datetime, secrets: Mapping[str, str]) -> datetime:
+    """An estimate: what this organisation's sessions were found to last, else what is usual."""
+    known = secrets.get(SESSION_KEY, "")
+    return issued_at + (timedelta(seconds=int(known)) if known.isdigit() else SESSION_ESTIMATE)
 
 
 def _issued_at(body: Mapping[str, Any], now: datetime) -> datetime:
@@ -176,40 +153,3 @@ def _issued_at(body: Mapping[str, Any], now: datetime) -> datetime:
         return datetime.fromtimestamp(int(str(body.get("issued_at"))) / 1000, UTC)
     except (ValueError, OverflowError, OSError):
         return now
-
-
-def refused(status: int, body: Mapping[str, Any]) -> errors.CrmError:
-    """What a token endpoint's refusal means."""
-    error, text = str(body.get("error") or ""), str(body.get("error_description") or "")
-    detail = f"{status} {error}: {text}"
-    if error == "rate_limit_exceeded" or status == 429:
-        return errors.Throttled("Salesforce wants fewer sign-ins. We will try again.", detail=detail, status=status)
-    if not error or error in _TEMPORARY or status >= 500:
-        return errors.Retry("The Salesforce sign-in service stumbled. We will try again.", detail=detail, status=status)
-    if error == "invalid_grant":
-        return _invalid_grant(text, detail, status)
-    if error == "invalid_app_access":
-        return errors.Reconnect(
-            "The Salesforce administrator has to approve our app for this user; then connect again.",
-            detail=detail,
-            status=status,
-            cause="app_not_approved",
-        )
-    return errors.FixConfig(
-        f"Salesforce does not accept our app registration ({error}: {text}). The operator must check "
-        "SALESFORCE_CLIENT_ID and SALESFORCE_CLIENT_SECRET.",
-        detail=detail,
-        status=status,
-        cause=error,
-    )
-
-
-def _invalid_grant(text: str, detail: str, status: int) -> errors.CrmError:
-    for part, cause, sentence in GRANT_PROBLEMS:
-        if part in text.lower():
-            return errors.Reconnect(sentence, detail=detail, status=status, cause=cause)
-    return errors.Reconnect(
-        f"Salesforce no longer accepts this connection ({text or 'invalid_grant'}). Connect again.",
-        detail=detail,
-        status=status,
-    )

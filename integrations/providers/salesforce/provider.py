@@ -6,31 +6,63 @@ logging calls (`task`, `calls`).
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
 import requests
 
 from integrations import errors
-from integrations.providers.base import Api, CrmProvider, TokenCall
-from integrations.providers.salesforce import defaults, failures, oauth, soql, task
+from integrations.providers.base import Api, ChangeStream, CrmProvider, TokenCall
+from integrations.providers.salesforce import (
+    bulk_failures,
+    cdc,
+    cometd,
+    defaults,
+    deliveries,
+    failures,
+    oauth,
+    objects,
+    soql,
+    task,
+    web_flow,
+)
+from integrations.providers.salesforce.bulk import BulkIngest
+from integrations.providers.salesforce.bulk_query import BULK_FROM, BulkReader
 from integrations.providers.salesforce.calls import BATCH_SIZE, CallLog
 from integrations.providers.salesforce.custom_fields import USER_INFO, Customizer
-from integrations.providers.salesforce.reading import Reader
+from integrations.providers.salesforce.preflight import Preflight
+from integrations.providers.salesforce.removals import removals
+from integrations.providers.salesforce.replication import Replication
+from integrations.providers.salesforce.rest import WRITE_HEADERS, Rest
 from integrations.providers.salesforce.schema import Schemas, data_path, id_of, json_object
+from integrations.providers.salesforce.stream import Stream, channels_of
+from integrations.providers.salesforce.users import Users
+from integrations.providers.salesforce.writing import BATCH_SIZE as WRITE_BATCH_SIZE
+from integrations.providers.salesforce.writing import RecordWriter
 from integrations.records import (
     Account,
     CallActivity,
     ChangePage,
     Connection,
+    Consent,
     Credential,
+    CrmUser,
     Cursor,
+    Delivery,
+    Description,
     Fetched,
     FieldSpec,
+    Finding,
     MappingDefault,
+    OAuthApp,
     RateHint,
     RateLimit,
+    RecordWrite,
+    RemoteEvent,
+    Reply,
+    Ticket,
+    Trust,
     Written,
 )
 
@@ -42,15 +74,18 @@ DAY = 86_400.0
 BURST = RateLimit("burst", 50, 10)
 _USAGE = re.compile(r"(?:^|;)\s*api-usage\s*=\s*(\d+)\s*/\s*(\d+)")
 _LIMIT_HEADER = "Sforce-Limit-Info"
+BULK = "bulk"
+_JOBS = "/jobs/"
 _NEEDED_OBJECTS = ("Lead", "Contact", "Task")
 
 
 class Provider(CrmProvider):
     slug: ClassVar[str] = "salesforce"
     label: ClassVar[str] = failures.LABEL
-    hosts: ClassVar[tuple[str, ...]] = ("*.salesforce.com",)
+    hosts: ClassVar[tuple[str, ...]] = web_flow.HOSTS
     person_types: ClassVar[tuple[str, ...]] = ("Lead", "Contact")
     call_type: ClassVar[str] = task.OBJECT
+    object_types: ClassVar[tuple[str, ...]] = objects.OBJECT_TYPES
     credential_forms: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "oauth": ("refresh_token|access_token",),
         "jwt": ("client_id", "username", "private_key"),
@@ -60,15 +95,29 @@ class Provider(CrmProvider):
     mapping_object: ClassVar[str] = "Lead"
     default_dispositions: ClassVar[Mapping[str, Mapping[str, Any]]] = defaults.DISPOSITIONS
     call_batch_size: ClassVar[int] = BATCH_SIZE
+    write_batch_size: ClassVar[int] = WRITE_BATCH_SIZE
+    bulk_from: ClassVar[int] = BULK_FROM
+    consent_options: ClassVar[tuple[str, ...]] = ("login_url", "client_id", "client_secret")
+    has_consent_page: ClassVar[bool] = True
+    has_stream: ClassVar[bool] = True
     unknown_outcome_pause: ClassVar[float] = 5
 
     def __init__(self, connection: Connection, api: Api) -> None:
         super().__init__(connection, api)
         self._schemas = Schemas(api)
-        self._reader = Reader(api, self._schemas, self.record_url)
+        bulk_from = int(connection.settings.get("bulk_from", BULK_FROM))
+        self._reader = BulkReader(api, self._schemas, self.record_url, bulk_from=bulk_from)
+        self._users = Users(self._reader.query)
+        self._bulk = BulkIngest(connection, api, self._schemas, self._users, self.record_url)
         self._calls = CallLog(
-            connection, api, self._schemas, self._reader, lambda task_id: self.record_url(task.OBJECT, task_id)
+            connection,
+            api,
+            self._schemas,
+            self._reader,
+            self._users,
+            lambda task_id: self.record_url(task.OBJECT, task_id),
         )
+        self._writer = RecordWriter(connection, api, self._schemas, self._reader, self._users, self.record_url)
 
     @classmethod
     def parse_credential(cls, data: Mapping[str, Any]) -> Credential:
@@ -84,10 +133,7 @@ class Provider(CrmProvider):
         return {
             "Authorization": f"Bearer {credential.access_token}",
             "Accept": "application/json",
-            # Otherwise every write of a lead runs the assignment rules, which may give it to somebody else.
-            "Sforce-Auto-Assign": "FALSE",
-            # Names us in the change events that our own writes cause.
-            "Sforce-Call-Options": "client=DialerSync",
+            **WRITE_HEADERS,
         }
 
     @classmethod
@@ -103,8 +149,46 @@ class Provider(CrmProvider):
         return super().renew(credential, call, now)
 
     @classmethod
+    def oauth_app(cls, options: Mapping[str, str]) -> OAuthApp:
+        return web_flow.app_of(options)
+
+    @classmethod
+    def consent_url(cls, consent: Consent, *, another_account: bool = False) -> str:
+        return web_flow.consent_url(consent, another_account=another_account)
+
+    @classmethod
+    def redeem(cls, consent: Consent, answer: Mapping[str, str], call: TokenCall, now: datetime) -> Credential:
+        return web_flow.redeem(consent, answer, call, now)
+
+    @classmethod
+    def revoke(cls, credential: Credential, call: TokenCall) -> None:
+        web_flow.revoke(credential, call)
+
+    @classmethod
     def classify(cls, response: requests.Response) -> errors.CrmError | None:
-        return failures.classify(response)
+        if _JOBS in (response.url or ""):
+            return bulk_failures.classify(response)
+        return cometd.refused_session(response) or failures.classify(response)
+
+    @classmethod
+    def buckets(cls, method: str, path: str) -> tuple[str, ...]:
+        """The stream of changes is not counted among an organisation's API requests. A quota of bulk jobs closes bulk only."""
+        if path.startswith("/cometd/"):
+            return ()
+        known = super().buckets(method, path)
+        return (BULK, *known) if _JOBS in path else known
+
+    @classmethod
+    def verify(cls, delivery: Delivery, trust: Trust) -> None:
+        deliveries.verify(delivery, trust)
+
+    @classmethod
+    def read_delivery(cls, delivery: Delivery, trust: Trust) -> list[RemoteEvent]:
+        return deliveries.read(delivery)
+
+    @classmethod
+    def reply(cls, delivery: Delivery) -> Reply:
+        return deliveries.reply(delivery)
 
     @classmethod
     def rate_hints(cls, response: requests.Response, buckets: Sequence[str]) -> list[RateHint]:
@@ -135,16 +219,58 @@ class Provider(CrmProvider):
         return str(rows[0].get("Name") or "") if rows else ""
 
     def prepare(self) -> Mapping[str, Any]:
-        return Customizer(self.api, self._schemas).prepare()
+        return Customizer(self.api, self._schemas, self.connection.settings, self.connection.metadata).prepare()
+
+    def preflight(self) -> list[Finding]:
+        return Preflight(self.api, self._schemas).findings()
 
     def describe(self, object_type: str) -> list[FieldSpec]:
         return self._schemas.get(object_type, fresh=True).specs
+
+    def describe_if_changed(self, object_type: str, stamp: str) -> Description:
+        return self._schemas.if_changed(object_type, stamp)
+
+    def users(self) -> list[CrmUser]:
+        return self._users.everybody()
 
     def changes(self, object_type: str, cursor: Cursor | None, paths: Sequence[str]) -> Iterator[ChangePage]:
         return self._reader.changes(object_type, cursor, paths)
 
     def fetch(self, object_type: str, ids: Sequence[str], paths: Sequence[str]) -> Fetched:
         return self._reader.fetch(object_type, ids, paths)
+
+    def removals(self, object_type: str, since: datetime) -> Iterator[RemoteEvent]:
+        """Fifteen days back at most: so long the recycle bin and the log of deletions are kept."""
+        return removals(self._reader, Replication(self.api), self._schemas, object_type, since)
+
+    def ids(self, object_type: str) -> Iterator[Sequence[str]]:
+        return Rest(self.api).ids(object_type)
+
+    def write(self, object_type: str, writes: Sequence[RecordWrite]) -> list[Written]:
+        return self._writer.write(object_type, writes)
+
+    def delete(self, object_type: str, ids: Sequence[str]) -> list[Written]:
+        return self._writer.delete(object_type, ids)
+
+    def start_bulk(self, object_type: str, writes: Iterable[RecordWrite]) -> Ticket:
+        return self._bulk.start(object_type, writes)
+
+    def start_bulk_deletion(self, object_type: str, ids: Iterable[str]) -> Ticket:
+        """As `start_bulk`. Keys of the answers are the ids."""
+        return self._bulk.start_deletion(object_type, ids)
+
+    def bulk_results(self, ticket: Ticket) -> Iterator[Written]:
+        return self._bulk.results(ticket)
+
+    def discard_bulk(self, ticket: Ticket) -> None:
+        """Stops the jobs if they still run, and has Salesforce forget them."""
+        self._bulk.discard(ticket)
+
+    def open_stream(self, positions: Mapping[str, Any]) -> ChangeStream:
+        return Stream(self.api, positions, channels_of(self.connection.settings), self._compounds)
+
+    def _compounds(self, object_type: str) -> cdc.Compounds:
+        return cdc.compounds(self._schemas.get(object_type).fields.values())
 
     def log_calls(self, calls: Sequence[CallActivity]) -> list[Written]:
         return self._calls.write(calls)

@@ -1,22 +1,25 @@
-"""Reads people: by window of change time, and by id.
+"""Reads records: by window of change time, and by id.
 
 A row is stamped when it is written and seen when it is committed, so a long transaction appears behind a cursor that
 has passed it. A window therefore begins ten minutes before the last one ended, and ends a little before the service's
 own clock. Within a window rows are ordered by stamp and id, which is where reading goes on when the service has
 forgotten its own place in the list (it keeps that for two days).
+
+A record that an ordinary query does not find may be deleted, merged away or hidden: the recycle bin is asked before it counts
+as missing.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import quote
 
 from integrations import errors
 from integrations.providers.base import Api
-from integrations.providers.salesforce import failures, soql
+from integrations.providers.salesforce import failures, heirs, soql
 from integrations.providers.salesforce.ids import is_id, to_18
-from integrations.providers.salesforce.schema import Schemas, data_path, json_object
+from integrations.providers.salesforce.rest import Rest, next_page
+from integrations.providers.salesforce.schema import Schemas
 from integrations.records import ChangePage, Cursor, Fetched, RemoteRecord
 
 OVERLAP = timedelta(minutes=10)
@@ -24,9 +27,6 @@ LAG = timedelta(seconds=2)
 ORDER = ("SystemModstamp", "Id")
 # Read beside the mapped fields: who they are, and whether they may still be dialled.
 OWN_FIELDS = ("Id", "SystemModstamp", "IsDeleted", "MasterRecordId", "IsConverted", "ConvertedContactId")
-MAX_IDS = 500
-MAX_QUERY_BYTES = 15_000  # of a request line and headers of 16,384
-ID_BYTES = 27  # '00Q…', in a URL
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,7 @@ class Window:
 class Reader:
     def __init__(self, api: Api, schemas: Schemas, record_url: Callable[[str, str], str]) -> None:
         self._api = api
+        self._rest = Rest(api)
         self._schemas = schemas
         self._record_url = record_url
 
@@ -85,47 +86,52 @@ class Reader:
             if body.get("done", True):
                 yield ChangePage(records, replace(window, after=None).cursor(), body.get("totalSize"))
                 return
-            window = replace(window, locator=_locator(body, window.locator))
+            window = replace(window, locator=next_page(body, window.locator))
             if records:
                 window = replace(window, after=(records[-1].modified_at, records[-1].id))
                 yield ChangePage(records, window.cursor(), body.get("totalSize"))
 
     def fetch(self, object_type: str, ids: Sequence[str], paths: Sequence[str]) -> Fetched:
+        """Deleted records come too, marked, with the heir of a merge; what is in no recycle bin either is missing."""
         schema = self._schemas.get(object_type)
         fields = schema.known([*OWN_FIELDS, *schema.mapped(paths)])
         wanted = {to_18(record_id): record_id for record_id in ids if is_id(record_id)}
-        found: dict[str, RemoteRecord] = {}
-        for chunk in _chunks(list(wanted), _room(object_type, fields)):
-            for row in self.query(soql.select(fields, object_type, [soql.among_ids(chunk)])):
-                record = self._record(object_type, row)
-                found[record.id] = record
+        found = self._by_id(object_type, fields, list(wanted), deleted=False)
+        lost = [record_id for record_id in wanted if record_id not in found]
+        found |= self._by_id(object_type, fields, lost, deleted=True)
         missing = [record_id for record_id in ids if not is_id(record_id) or to_18(record_id) not in found]
         return Fetched(list(found.values()), missing)
 
     def query(self, query: str, *, deleted: bool = False) -> Iterator[Mapping[str, Any]]:
         """Every row; `deleted` includes the recycle bin."""
-        body, locator = self._ask(query, deleted=deleted), ""
-        while True:
-            yield from body.get("records") or ()
-            if body.get("done", True):
-                return
-            locator = _locator(body, locator)
-            body = json_object(self._api.request("GET", locator))
+        return self._rest.rows(query, deleted=deleted)
+
+    def query_all(self, query: str) -> Iterator[Mapping[str, Any]]:
+        return self._rest.rows(query, deleted=True)
+
+    def _server_time(self) -> datetime:
+        return self._schemas.now()
+
+    def _by_id(
+        self, object_type: str, fields: Sequence[str], ids: Sequence[str], *, deleted: bool
+    ) -> dict[str, RemoteRecord]:
+        def by_id(some: Sequence[str]) -> str:
+            return soql.select(fields, object_type, [soql.among_ids(some)])
+
+        rows = (row for query in soql.queries(by_id, ids) for row in self.query(query, deleted=deleted))
+        records = (self._record(object_type, row) for row in rows)
+        return {record.id: record for record in records}
 
     def _page(self, object_type: str, window: Window, fields: Sequence[str]) -> dict[str, Any]:
         if window.locator:
             try:
-                return json_object(self._api.request("GET", window.locator))
+                return self._rest.more(window.locator)
             except errors.Stale as error:
                 if error.cause != failures.CURSOR_EXPIRED:
                     raise
         # A first load wants what is there; later runs also want to hear what went.
         query = soql.select(fields, object_type, window.conditions(), ORDER)
-        return self._ask(query, deleted=window.since is not None)
-
-    def _ask(self, query: str, *, deleted: bool) -> dict[str, Any]:
-        path = data_path("/queryAll" if deleted else "/query")
-        return json_object(self._api.request("GET", path, params={"q": query}))
+        return self._rest.page(query, deleted=window.since is not None)
 
     def _record(self, object_type: str, row: Mapping[str, Any]) -> RemoteRecord:
         record_id = to_18(str(row["Id"]))
@@ -138,39 +144,9 @@ class Reader:
             raw=row,
             deleted=row.get("IsDeleted") is True,
             inactive=row.get("IsConverted") is True,
+            moved_to=heirs.heir_of(object_type, row),
         )
-
-    def _server_time(self) -> datetime:
-        if self._schemas.server_time is None:
-            raise errors.Retry(
-                "Salesforce's answer carried no date, and our own clock is no substitute. We will try again.",
-                cause="no_server_date",
-            )
-        return self._schemas.server_time
 
 
 def _time(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
-
-
-def _locator(body: Mapping[str, Any], before: str) -> str:
-    """The path to the next page. The service must not send us, and our token, to another host, nor round in circles."""
-    path = str(body.get("nextRecordsUrl") or "")
-    if not path.startswith("/services/data/") or path == before:
-        raise errors.Retry(
-            "Salesforce's list has a next page but does not say where. We will try again.",
-            detail=path,
-            cause="unreadable_answer",
-        )
-    return path
-
-
-def _room(object_type: str, fields: Sequence[str]) -> int:
-    """How many ids fit into the URL of one query."""
-    used = len(quote(soql.select(fields, object_type)))
-    return max(1, min(MAX_IDS, (MAX_QUERY_BYTES - used) // ID_BYTES))
-
-
-def _chunks(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    for start in range(0, len(ids), size):
-        yield ids[start : start + size]

@@ -15,7 +15,7 @@ from integrations import errors
 from integrations.providers.base import Api
 from integrations.providers.salesforce import soql
 from integrations.providers.salesforce.ids import is_id, to_18
-from integrations.records import FieldSpec
+from integrations.records import Description, FieldSpec
 from integrations.transport.classify import json_of
 
 KINDS: Mapping[str, str] = {
@@ -46,6 +46,8 @@ RELATED: Mapping[str, tuple[str, str, str]] = {
     "User": ("Email", "user", "e-mail"),
     "Account": ("Name", "string", "name"),
 }
+
+HIDDEN = "object_hidden"
 
 
 def data_path(rest: str) -> str:
@@ -83,10 +85,57 @@ class Schemas:
         self.server_time: datetime | None = None
 
     def get(self, object_type: str, *, fresh: bool = False) -> ObjectSchema:
+        """Raises FixConfig for an object that the user may not read."""
         if fresh or object_type not in self._known:
-            response = self._api.request("GET", data_path(f"/sobjects/{soql.name(object_type)}/describe"))
-            self._known[object_type] = ObjectSchema(json_object(response))
-            self.server_time = date_of(response)
+            self._take(object_type, self._describe(object_type))
+        return self._known[object_type]
+
+    def if_changed(self, object_type: str, stamp: str) -> Description:
+        """`stamp` is the `Last-Modified` of an earlier answer. A change of rights alone need not move it."""
+        response = self._describe(object_type, {"If-Modified-Since": stamp} if stamp else {})
+        if response.status_code == 304:
+            return Description(None, stamp)
+        return Description(self._take(object_type, response).specs, response.headers.get("Last-Modified", ""))
+
+    def now(self) -> datetime:
+        """The service's clock as its last describe showed it. Raises Retry when it showed none."""
+        if self.server_time is None:
+            raise errors.Retry(
+                "Salesforce's answer carried no date, and our own clock is no substitute. We will try again.",
+                cause="no_server_date",
+            )
+        return self.server_time
+
+    def shown(self, object_type: str) -> ObjectSchema | None:
+        """As `get`, asked anew; None for an object that does not exist or is hidden."""
+        try:
+            return self.get(object_type, fresh=True)
+        except errors.FixConfig as error:
+            if error.cause != HIDDEN:
+                raise
+            return None
+
+    def known_fields(self, object_type: str) -> Mapping[str, Mapping[str, Any]]:
+        """The fields of a describe that was asked for already; none otherwise."""
+        found = self._known.get(object_type)
+        return found.fields if found else {}
+
+    def _describe(self, object_type: str, headers: Mapping[str, str] | None = None) -> requests.Response:
+        path = data_path(f"/sobjects/{soql.name(object_type)}/describe")
+        try:
+            return self._api.request("GET", path, headers=headers)
+        except errors.Gone as error:
+            raise errors.FixConfig(
+                f"The integration user may not read {object_type} records in Salesforce, or there are none. Give it Read "
+                f"on {object_type}: Setup > Permission Sets > Object Settings.",
+                detail=error.detail,
+                status=error.status,
+                cause=HIDDEN,
+            ) from error
+
+    def _take(self, object_type: str, response: requests.Response) -> ObjectSchema:
+        self._known[object_type] = ObjectSchema(json_object(response))
+        self.server_time = date_of(response)
         return self._known[object_type]
 
 

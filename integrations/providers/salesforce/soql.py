@@ -4,12 +4,17 @@ SOQL has no bound parameters, so these functions are the only place where a quer
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 from integrations.providers.salesforce.ids import is_id
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)*")
+TIME = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:\.\d+)?Z)?", re.ASCII)
+MAX_VALUES = 500
+MAX_QUERY_BYTES = 15_000
+"""What an address may hold, less what stands around the query: the service takes 16,384 bytes of line and headers."""
 _ESCAPES = {
     "\\": "\\\\",
     "'": "\\'",
@@ -42,14 +47,30 @@ def moment(value: datetime) -> str:
     return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def record_id(value: str) -> str:
+def checked_id(value: str) -> str:
     if not is_id(value):
         raise ValueError(f"{value!r} is no Salesforce id.")
-    return f"'{value}'"
+    return value
+
+
+def record_id(value: str) -> str:
+    return f"'{checked_id(value)}'"
+
+
+def equals(field: str, value: str) -> str:
+    return f"{name(field)} = {text(value)}"
 
 
 def among(field: str, values: Iterable[str]) -> str:
     return f"{name(field)} IN ({','.join(text(value) for value in values)})"
+
+
+def among_times(field: str, values: Iterable[str]) -> str:
+    """Days, or moments in `Z`, as text. Raises ValueError for anything else."""
+    listed = list(values)
+    if not all(TIME.fullmatch(value) for value in listed):
+        raise ValueError(f"{field} takes dates, written 2026-03-02 or 2026-03-02T10:00:00Z.")
+    return f"{name(field)} IN ({','.join(listed)})"
 
 
 def among_ids(values: Iterable[str]) -> str:
@@ -64,3 +85,16 @@ def select(fields: Sequence[str], source: str, where: Sequence[str] = (), order:
     if order:
         query += f" ORDER BY {','.join(name(field) for field in order)}"
     return query
+
+
+def queries(build: Callable[[Sequence[str]], str], values: Sequence[str]) -> Iterator[str]:
+    """As many queries as it takes to ask for all the values, each short enough for an address."""
+    start = 0
+    while start < len(values):
+        size = min(MAX_VALUES, len(values) - start)
+        query = build(values[start : start + size])
+        while size > 1 and len(quote(query)) > MAX_QUERY_BYTES:
+            size = max(1, size * MAX_QUERY_BYTES // len(quote(query)) - 1)
+            query = build(values[start : start + size])
+        yield query
+        start += size

@@ -11,7 +11,7 @@ from responses.matchers import query_param_matcher
 
 from integrations import errors
 from integrations.providers.base import CrmProvider
-from integrations.providers.followupboss.calls import note_of
+from integrations.providers.followupboss.marking import note_of
 from integrations.providers.followupboss.provider import Provider
 from integrations.records import ChangePage, Connection, Credential
 from tests.providers.followupboss.conftest import api_key

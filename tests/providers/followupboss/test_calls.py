@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from integrations import errors
-from integrations.providers.followupboss.calls import marker_of, note_of
+from integrations.providers.followupboss.marking import marker_of, note_of
 from integrations.providers.followupboss.provider import Provider
 from integrations.providers.followupboss.sandbox import seed
 from integrations.records import CallActivity, Direction, Written

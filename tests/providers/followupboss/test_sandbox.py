@@ -1,30 +1,19 @@
 """The fake Follow Up Boss refuses what the real one refuses."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import requests
 
 from integrations.providers.followupboss.sandbox import Sandbox, seed
-from integrations.providers.followupboss.sandbox.people import digits
+from integrations.providers.followupboss.sandbox.shapes import digits
 from integrations.sandbox.clock import Clock
 from integrations.sandbox.faults import Faults
 from integrations.sandbox.server import SandboxServer
 from integrations.sandbox.store import Store
+from tests.providers.followupboss.conftest import SYSTEM, Ask
 
-SYSTEM = {"X-System": "Dialbridge", "X-System-Key": "key"}
-Ask = Callable[..., requests.Response]
 CALL = {"personId": 1001, "phone": "4155550123", "isIncoming": False}
-
-
-@pytest.fixture
-def ask(server: SandboxServer) -> Ask:
-    def send(method: str, path: str, *, key: str = seed.OWNER_KEY, **options: Any) -> requests.Response:
-        options = {"auth": (key, ""), "headers": SYSTEM, "timeout": 5, **options}
-        return requests.request(method, f"{server.url}/v1{path}", **options)
-
-    return send
 
 
 # --- who may ask ----------------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -46,6 +47,12 @@ class World:
         """A provider as another process would open it, remembering what `metadata` says."""
         return self.connect_as(Credential(auth="private_app", access_token=token), **metadata)
 
+    def checking(self, token: str = PRIVATE_TOKEN, **metadata: Any) -> Provider:
+        """A provider whose tenant lets nobody create anything in the portal."""
+        provider = self.connect(token, **metadata)
+        provider.connection = replace(provider.connection, settings={"check_only": True})
+        return provider
+
     def connect_as(self, credential: Credential, **metadata: Any) -> Provider:
         api = PatientApi(Provider, credential, self.server.url)
         api.clock = self.portal.clock
@@ -59,12 +66,31 @@ class World:
         self.portal.faults.set([{"kind": kind, "times": 1, **dial}])
 
     def calls(self) -> list[dict[str, Any]]:
+        """The calls of the portal, each with the ids of its contacts."""
         with self.portal.store.lock:
-            return list(self.portal.store.all("calls"))
+            return [
+                {**call, "contacts": list(self.portal.links["calls", call["id"]]["contacts"])}
+                for call in self.portal.store.all("calls")
+            ]
 
     def contact_ids(self) -> list[str]:
         with self.portal.store.lock:
             return [contact["id"] for contact in self.portal.store.all("contacts")]
+
+    def ids(self, kind: str) -> list[str]:
+        with self.portal.store.lock:
+            return [one["id"] for one in self.portal.store.all(kind)]
+
+    def held(self, kind: str, record_id: str) -> dict[str, str]:
+        """The properties of a record as the portal keeps them."""
+        with self.portal.store.lock:
+            found = self.portal.store.get(kind, record_id)
+            assert found
+            return dict(found["properties"])
+
+    def addressed(self) -> list[str]:
+        """Ids of contacts that have an e-mail address."""
+        return [one for one in self.contact_ids() if self.held("contacts", one).get("email")]
 
     def edit(self, contact_id: str, **properties: str) -> None:
         """A change in HubSpot that searches do not see yet."""

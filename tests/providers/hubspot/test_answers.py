@@ -11,6 +11,7 @@ from pytest_django import Settings
 
 from integrations import errors
 from integrations.providers.hubspot.endpoints import ENDPOINTS, path
+from integrations.providers.hubspot.outcomes import STANDARD
 from integrations.providers.hubspot.provider import Provider
 from integrations.providers.hubspot.sandbox.portal import rate_limit_body
 from integrations.records import Connection, Credential, RateHint
@@ -20,6 +21,7 @@ from tests.providers.hubspot.test_calls import call
 HOST = "https://api.hubapi.com"
 OAUTH = Credential(auth="oauth", access_token="a", refresh_token="r", secrets={"client_id": "i", "client_secret": "s"})
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
+OUTCOMES = {"options": [{"label": "Connected", "value": STANDARD["connected"]}]}
 
 
 def answer(status: int, body: Any = None, headers: dict[str, str] | None = None) -> requests.Response:
@@ -74,9 +76,24 @@ LINK = {
         pytest.param(answer(423, {"message": "locked"}), errors.Retry, 2.0, id="locked"),
         pytest.param(answer(423, None, {"Retry-After": "9"}), errors.Retry, 9.0, id="locked, told how long"),
         pytest.param(answer(477, None, {"Retry-After": "7200"}), errors.Retry, 7200.0, id="account moving"),
+        *(
+            pytest.param(answer(code, "<html>"), errors.Retry, None, id=str(code))
+            for code in (503, 504, *range(521, 527))
+        ),
         pytest.param(answer(500, ""), errors.Retry, None, id="500 with an empty body"),
         pytest.param(answer(502, "<html><h1>502</h1></html>"), errors.Retry, None, id="502 with a web page"),
-        pytest.param(answer(524, "error code: 524"), errors.Retry, None, id="524"),
+        pytest.param(answer(414, "<html>URI Too Long</html>"), errors.FixData, None, id="address too long"),
+        pytest.param(answer(429, {"category": "RATE_LIMITS"}), errors.Throttled, 10.0, id="429 by category"),
+        pytest.param(
+            answer(401, {"category": "INVALID_AUTHENTICATION"}), errors.Reconnect, None, id="token not accepted"
+        ),
+        pytest.param(answer(404, {"category": "OBJECT_NOT_FOUND"}), errors.Gone, None, id="object not found"),
+        pytest.param(
+            answer(400, {"category": "VALIDATION_ERROR", "message": "77 already has that value"}),
+            errors.FixData,
+            None,
+            id="unique value taken",
+        ),
         pytest.param(answer(401, {"category": "EXPIRED_AUTHENTICATION"}), errors.Reconnect, None, id="token expired"),
         pytest.param(answer(401, ""), errors.Reconnect, None, id="401 without a word"),
         pytest.param(answer(403, SCOPES), errors.FixConfig, None, id="scope missing"),
@@ -115,6 +132,13 @@ def test_a_refused_value_names_its_property_and_keeps_the_correlation_id() -> No
     assert "x was not one of the allowed options" in error.message
     assert "isValid" not in error.message
     assert "11111111-2222-3333-4444-555555555555" in error.detail
+
+
+def test_a_property_that_hubspot_has_not_is_a_cause_of_its_own() -> None:
+    detail = {"code": "PROPERTY_DOESNT_EXIST", "context": {"propertyName": ["ai_call_score"]}, "message": "no"}
+    error = Provider.classify(answer(400, {"category": "VALIDATION_ERROR", "message": "no", "errors": [detail]}))
+    assert isinstance(error, errors.FixData)
+    assert (error.cause, error.fields) == ("unknown_property", ("ai_call_score",))
 
 
 def test_missing_scopes_are_named() -> None:
@@ -291,7 +315,7 @@ def test_an_absent_record_counts_as_missing_only_if_nothing_else_went_wrong(prov
 @responses.activate
 def test_a_call_that_the_answer_does_not_mention_is_looked_up_later(provider: Provider) -> None:
     responses.get(HOST + path("owners"), json={"results": []})
-    responses.get(HOST + path("property", type="calls", name="hs_call_disposition"), json={"options": []})
+    responses.get(HOST + path("property", type="calls", name="hs_call_disposition"), json=OUTCOMES)
     responses.post(HOST + path("batch", type="calls", action="upsert"), json={"status": "PENDING", "results": []})
     (written,) = provider.log_calls([call(1, "512")])
     assert isinstance(written.error, errors.OutcomeUnknown)
@@ -301,7 +325,7 @@ def test_a_call_that_the_answer_does_not_mention_is_looked_up_later(provider: Pr
 def test_answers_are_matched_by_trace_id_or_record_id(provider: Provider) -> None:
     """An answer may name its record by either, in any order."""
     responses.get(HOST + path("owners"), json={"results": []})
-    responses.get(HOST + path("property", type="calls", name="hs_call_disposition"), json={"options": []})
+    responses.get(HOST + path("property", type="calls", name="hs_call_disposition"), json=OUTCOMES)
     new, known, lost = call(1, "512"), call(2, "513", crm_record_id="72"), call(3, "514", crm_record_id="73")
     created = {"id": "71", "properties": {}, "objectWriteTraceId": new.key, "new": True}
     responses.post(HOST + path("batch", type="calls", action="upsert"), json={"results": [created]})
@@ -330,7 +354,7 @@ def test_a_lost_race_for_one_key_is_tried_again(provider: Provider) -> None:
         "context": {"objectWriteTraceId": [call(1, "512").key]},
     }
     responses.get(HOST + path("owners"), json={"results": []})
-    responses.get(HOST + path("property", type="calls", name="hs_call_disposition"), json={"options": []})
+    responses.get(HOST + path("property", type="calls", name="hs_call_disposition"), json=OUTCOMES)
     responses.post(
         HOST + path("batch", type="calls", action="upsert"), status=207, json={"results": [], "errors": [clash]}
     )
@@ -341,7 +365,7 @@ def test_a_lost_race_for_one_key_is_tried_again(provider: Provider) -> None:
 @responses.activate
 def test_links_that_are_refused_as_a_whole_are_asked_for_one_by_one(provider: Provider) -> None:
     responses.get(HOST + path("owners"), json={"results": []})
-    responses.get(HOST + path("property", type="calls", name="hs_call_disposition"), json={"options": []})
+    responses.get(HOST + path("property", type="calls", name="hs_call_disposition"), json=OUTCOMES)
     calls = [call(1, "512"), call(2, "513")]
     results = [
         {"id": str(number), "properties": {"dialer_call_id": each.key}, "new": True}

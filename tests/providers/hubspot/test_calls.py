@@ -58,7 +58,7 @@ def log_until_answered(provider: Provider, calls: list[CallActivity]) -> list[Wr
 
 
 def linked_to(stored: dict[str, Any]) -> list[str]:
-    return list(stored["associations"]["contacts"])
+    return list(stored["contacts"])
 
 
 @pytest.fixture(params=["with the unique property", "without it"])

@@ -282,14 +282,15 @@ def test_a_hundred_records_take_one_request(world: World) -> None:
     assert fetched.missing == []
 
 
-def test_archived_records_come_as_deleted_and_lost_ones_as_missing(world: World) -> None:
+def test_archived_records_come_as_deleted_merged_ones_with_their_survivor_and_lost_ones_as_missing(world: World) -> None:
     provider, (kept, archived, winner, loser) = world.connect(), world.contact_ids()[:4]
     provider.api.request("DELETE", f"/crm/v3/objects/contacts/{archived}")
     merge = {"primaryObjectId": winner, "objectIdToMerge": loser}
     provider.api.request("POST", "/crm/v3/objects/contacts/merge", json=merge)
     fetched = provider.fetch("contacts", [kept, archived, loser, "999999"], PATHS)
-    assert {record.id: record.deleted for record in fetched.records} == {kept: False, archived: True}
-    assert fetched.missing == [loser, "999999"]
+    assert {record.id: record.deleted for record in fetched.records} == {kept: False, archived: True, loser: True}
+    assert [record.moved_to for record in fetched.records] == [None, None, ("contacts", winner)]
+    assert fetched.missing == ["999999"]
 
 
 def test_fetching_nothing_asks_nothing(world: World) -> None:

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from integrations import errors
 from integrations.providers.salesforce import task
-from integrations.providers.salesforce.custom_fields import Customizer
 from integrations.providers.salesforce.provider import Provider
 from integrations.records import CallActivity, Direction, Written
 from tests.providers.harness import PlainApi
@@ -35,111 +34,6 @@ def writer() -> Provider:
 def ids(results: list[Written]) -> list[str]:
     assert [result.error for result in results] == [None] * len(results)
     return [result.id for result in results]
-
-
-# --- making the fields ----------------------------------------------------------------------------------------------
-
-
-def test_prepare_makes_the_fields_grants_them_and_says_the_same_again(world: World) -> None:
-    provider, _ = world.connect()
-    first = provider.prepare()
-    again, api = world.connect()
-    assert first["call_key"] == "Dialer_Call_Id__c"
-    assert first["warnings"] == []
-    assert "Dialer_Call_Recording_URL__c" in first["task_fields"]
-    assert again.prepare() == first
-    assert len(api.calls) == 1  # there was nothing left to do
-    granted = {row["Field"] for row in world.store.all("FieldPermissions")}
-    assert {"Task.Dialer_Call_Id__c", "Event.Dialer_Call_Id__c"} <= granted
-
-
-@pytest.mark.parametrize("steps_done", [1, 2, 4, 7])
-def test_prepare_goes_on_where_an_earlier_run_broke_off(world: World, steps_done: int) -> None:
-    provider, api = world.connect()
-    posts = 0
-    real = api.request
-
-    def breaking(method: str, path: str, **more: Any) -> Any:
-        nonlocal posts
-        posts += method == "POST"
-        if posts > steps_done:
-            raise errors.Retry("No answer.")
-        return real(method, path, **more)
-
-    provider.api.request = breaking  # type: ignore[method-assign]
-    with pytest.raises(errors.Retry):
-        provider.prepare()
-    assert world.connect()[0].prepare()["call_key"] == "Dialer_Call_Id__c"
-    assert world.store.count("CustomField") == 2
-    assert world.store.count("PermissionSet") == 1
-
-
-def test_where_customizing_is_refused_calls_fall_back_to_a_standard_field_and_people_are_told(world: World) -> None:
-    world.dial({"kind": "no_customizing"})
-    provider, _ = world.connect()
-    found = provider.prepare()
-    assert found["call_key"] == "CallObject"
-    assert "External ID" in found["warnings"][0]
-    assert "INSUFFICIENT_ACCESS" in found["warnings"][0]
-    assert world.store.count("CustomField") == 0
-
-
-def test_a_field_that_takes_a_while_to_appear_is_found_by_the_next_run(world: World) -> None:
-    world.dial({"kind": "slow_schema", "seconds": 20})
-    first = world.connect()[0].prepare()
-    world.sandbox.clock.advance(30)
-    assert (first["call_key"], len(first["warnings"])) == ("CallObject", 2)
-    assert world.connect()[0].prepare()["call_key"] == "Dialer_Call_Id__c"
-
-
-def test_a_field_that_somebody_hid_is_shown_again_instead_of_made_again(world: World) -> None:
-    world.connect()[0].prepare()
-    for grant in list(world.store.all("FieldPermissions")):
-        world.store.delete("FieldPermissions", grant["Id"])
-    assert world.connect()[0].prepare()["call_key"] == "Dialer_Call_Id__c"
-    assert world.store.count("CustomField") == 2
-
-
-def test_steps_that_somebody_else_did_meanwhile_are_done(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The look-up finds nothing, and creating says that it is there."""
-    world.connect()[0].prepare()
-    for grant in list(world.store.all("PermissionSetAssignment")):
-        world.store.delete("PermissionSetAssignment", grant["Id"])
-    monkeypatch.setattr(Customizer, "_existing", lambda self, names: set())
-    found = world.connect()[0].prepare()
-    assert (found["call_key"], found["warnings"]) == ("Dialer_Call_Id__c", [])
-
-
-def test_a_field_of_that_name_which_is_no_key_is_not_used_as_one(world: World) -> None:
-    world.connect()[0].prepare()
-    for made in list(world.store.all("CustomField")):
-        world.sandbox.org.save("CustomField", {**made, "Metadata": {**made["Metadata"], "externalId": False}})
-    found = world.connect()[0].prepare()
-    assert found["call_key"] == "CallObject"
-    assert "External ID" in found["warnings"][0]
-
-
-@responses.activate
-def test_an_account_that_renamed_its_closed_status_is_told_which_ones_it_has() -> None:
-    statuses = [{"value": value, "active": True} for value in ("Offen", "Erledigt")]
-    fields = [
-        {"name": "Dialer_Call_Id__c", "type": "string", "externalId": True, "createable": True},
-        {"name": "Dialer_Call_Recording_URL__c", "type": "url", "createable": True},
-        {"name": "Status", "type": "picklist", "createable": True, "picklistValues": statuses},
-        {"name": "Priority", "type": "picklist", "createable": True, "picklistValues": [{"value": "Hoch"}]},
-    ]
-    responses.get(f"{HOST}{DATA}/sobjects/Task/describe", json={"fields": fields})
-    found = offline().prepare()
-    assert "Offen, Erledigt" in found["warnings"][0]
-    assert "Priority" not in found["task_fields"]  # "Normal" would be refused
-
-
-@pytest.mark.parametrize("hidden", ["Dialer_Call_Recording_URL__c", "Status"])
-def test_what_is_missing_beside_the_key_is_warned_of_only(world: World, hidden: str) -> None:
-    world.store.put("_hidden", "1", {"object": "Task", "field": hidden})
-    found = world.connect()[0].prepare()
-    assert found["call_key"] == "Dialer_Call_Id__c"
-    assert len(found["warnings"]) == (hidden != "Status")
 
 
 # --- what is written ------------------------------------------------------------------------------------------------

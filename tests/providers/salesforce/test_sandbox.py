@@ -393,6 +393,7 @@ def grant(world: World, *fields: str) -> None:
     made = world.ask("POST", f"{DATA}/sobjects/PermissionSet", json={"Name": "Ours", "Label": "Ours"}).json()["id"]
     for field in fields:
         row = {"ParentId": made, "SobjectType": field.split(".")[0], "Field": field, "PermissionsRead": True}
+        row["PermissionsEdit"] = True
         world.ask("POST", f"{DATA}/sobjects/FieldPermissions", json=row).raise_for_status()
     user = world.ask("GET", "/services/oauth2/userinfo").json()["user_id"]
     assignment = {"AssigneeId": user, "PermissionSetId": made}

@@ -1,4 +1,6 @@
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from integrations.providers.salesforce import soql
 from integrations.providers.salesforce.ids import is_id, to_18
 from integrations.providers.salesforce.sandbox.soql import Comparison, Group, Literal, parse
+from tests.providers.salesforce.world import World
 
 anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 
@@ -45,6 +48,55 @@ def test_no_text_gets_into_a_query_as_an_id_unless_it_is_one(text: str) -> None:
 def test_a_name_with_anything_odd_in_it_is_refused(bad: str) -> None:
     with pytest.raises(ValueError, match="no Salesforce field name"):
         soql.name(bad)
+
+
+@given(anything | st.datetimes().map(lambda moment: soql.moment(moment.replace(tzinfo=UTC))))
+def test_no_text_gets_into_a_query_as_a_time_unless_it_is_one(text: str) -> None:
+    try:
+        condition = soql.among_times("StartDateTime", [text])
+    except ValueError:
+        return
+    query = parse(soql.select(["Id"], "Event", [condition]))
+    assert isinstance(query.where, Comparison)
+    assert [literal.kind for literal in query.where.values] in (["moment"], ["date"])
+
+
+@given(st.lists(anything, min_size=1, max_size=60), st.integers(1, 4_000))
+def test_a_long_list_is_asked_for_in_queries_that_fit_an_address_and_hold_each_value_once(
+    values: list[str], padding: int
+) -> None:
+    """Whatever the values hold, the shape of every query stays the same."""
+    values = [*values, "x" * padding]
+
+    def build(some: Sequence[str]) -> str:
+        return soql.select(["Id", "Email"], "User", ["IsActive = TRUE", soql.among("Email", some)], ["Id"])
+
+    asked: list[str] = []
+    for text in soql.queries(build, values):
+        query = parse(text)
+        assert isinstance(query.where, Group)
+        condition = query.where.parts[1]
+        assert isinstance(condition, Comparison)
+        assert (condition.path, condition.sign, len(query.where.parts)) == ("Email", "IN", 2)
+        assert len(quote(text)) <= soql.MAX_QUERY_BYTES or len(condition.values) == 1
+        asked += [str(literal.value) for literal in condition.values]
+    assert asked == values
+
+
+def test_at_most_five_hundred_ids_go_into_a_query() -> None:
+    ids = [f"00Qxx00000{number:05d}" for number in range(1_200)]
+    sizes = [
+        text.count("'") // 2
+        for text in soql.queries(lambda some: soql.select(["Id"], "Lead", [soql.among_ids(some)]), ids)
+    ]
+    assert sizes == [500, 500, 200]
+    assert list(soql.queries(lambda some: "", [])) == []
+
+
+def test_the_longest_query_that_is_built_passes_the_services_own_edge(world: World) -> None:
+    ids = [f"00Qxx00000{number:05d}EAA" for number in range(500)]
+    provider, _ = world.connect()
+    assert len(provider.fetch("Lead", ids, [row.crm_field for row in provider.default_mappings]).missing) == 500
 
 
 def test_a_time_is_an_unquoted_literal_in_utc() -> None:

@@ -1,19 +1,24 @@
-"""A fake Follow Up Boss, as unkind as the real one. Base URL: `<server>/v1`; token endpoint: `<server>/oauth/token`.
+"""A fake Follow Up Boss, as unkind as the real one. Base URL: `<server>/v1`; consent and tokens: `<server>/oauth/…`.
 
-`seed.py` tells which keys, tokens and people are there. Faults of its own: `account_expired` (403 for everything),
-`hide_notes` (call notes are not shown).
+`seed.py` tells which keys, tokens and people are there. Faults of its own: `account_expired` (403 for everything but
+`POST /events`), `hide_notes` and `hide_texts` (not shown on reading), `fresh_person`, `lead_flow_archived`, `takes_call_events`,
+`consent_denied`, `consent_by`, `webhook_twice`, `webhook_lost`.
 """
 
 from integrations.providers.followupboss.sandbox.books import Books
-from integrations.providers.followupboss.sandbox.calls import Calls
+from integrations.providers.followupboss.sandbox.events import Events
+from integrations.providers.followupboss.sandbox.hand import ByHand
+from integrations.providers.followupboss.sandbox.hooks import Hooks
+from integrations.providers.followupboss.sandbox.notes import Notes
 from integrations.providers.followupboss.sandbox.oauth import Tokens
-from integrations.providers.followupboss.sandbox.people import People
 from integrations.providers.followupboss.sandbox.seed import fill
-from integrations.providers.followupboss.sandbox.settings import AccountSettings
+from integrations.providers.followupboss.sandbox.tasks import Tasks
 
 
-class Sandbox(People, Calls, AccountSettings, Tokens, Books):
+class Sandbox(Hooks, ByHand, Events, Notes, Tasks, Tokens, Books):
     slug = "followupboss"
+    revokes = False
+    """Nobody can take a consent back from outside."""
 
     def seed(self) -> None:
         if not self.store.count("people"):

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from integrations.providers.followupboss.calls import marker_of
+from integrations.providers.followupboss.marking import marker_of
 from integrations.providers.followupboss.sandbox.door import Door
 from integrations.providers.followupboss.sandbox.seed import CLIENT_ID, CLIENT_SECRET, OWNER_KEY
 from integrations.sandbox.http import LoggedCall

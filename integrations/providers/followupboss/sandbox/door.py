@@ -4,6 +4,7 @@ import base64
 import binascii
 import math
 from collections import defaultdict, deque
+from collections.abc import Sequence
 from typing import Any
 
 from integrations.sandbox.clock import Clock
@@ -13,12 +14,14 @@ from integrations.sandbox.store import Document, Store
 
 WINDOW = 10
 # Requests in ten seconds: (with system headers, without)
-QUOTAS = {"global": (250, 125), "PUT.people": (25, 25), "notes": (10, 10)}
+QUOTAS = {"global": (250, 125), "PUT.people": (25, 25), "notes": (10, 10), "GET.events": (20, 10)}
 UNKNOWN_CALLER = (
     "Authentication is required. Use Basic HTTP Authentication with API Key as username and blank password, or use "
     "Bearer token authentication."
 )
 ADMINS = ("Broker", "Admin")
+LEAD_INTAKE = ("POST", "/v1/events")
+"""Neither limited nor closed when the account has expired."""
 
 
 def refuse(status: int, text: str) -> Answer:
@@ -31,12 +34,23 @@ class Door(Service):
     def __init__(self, store: Store, clock: Clock, faults: Faults) -> None:
         super().__init__(store, clock, faults)
         self.me: Document = {}
+        self.system_key = ""
         self._taken: defaultdict[tuple[str, str], deque[float]] = defaultdict(deque)
         self._told: dict[str, str] = {}
 
     @property
     def is_admin(self) -> bool:
         return bool(self.me.get("isOwner")) or self.me.get("role") in ADMINS
+
+    @property
+    def is_owner(self) -> bool:
+        return bool(self.me.get("isOwner"))
+
+    def tell(self, event: str, ids: Sequence[int], data: Document | None = None) -> None:
+        """Something happened: the webhooks hear of it."""
+
+    def refuse_unregistered(self) -> Answer | None:
+        return None if self.system_key else Answer(403, {"error": "Only registered systems can use this endpoint."})
 
     def stamp(self) -> str:
         return self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -51,6 +65,9 @@ class Door(Service):
             answer.headers["WWW-Authenticate"] = 'Basic realm="Follow Up Boss API"'
             return answer
         self.me = user
+        self.system_key = _system_key(request)
+        if (request.method, request.path) == LEAD_INTAKE:
+            return None
         limited = self._count(request)
         if limited is None and self.faults.draw(request.method, request.path, "account_expired"):
             return refuse(403, "Your account has expired.")
@@ -64,7 +81,7 @@ class Door(Service):
         scheme, _, value = request.headers.get("authorization", "").partition(" ")
         credential: Document | None = None
         if scheme == "Basic":
-            credential = self.store.get("api_keys", _user_name(value))
+            credential = self.store.get("api_keys", basic_of(request)[0])
         elif scheme == "Bearer":
             token = self.store.get("access_tokens", value)
             credential = token if token and token["expires"] > self.clock.timestamp() else None
@@ -72,7 +89,7 @@ class Door(Service):
 
     def _count(self, request: Request) -> Answer | None:
         """Takes one from the quota of the request's own context and from the global one."""
-        registered = bool(request.headers.get("x-system") and request.headers.get("x-system-key"))
+        registered = bool(self.system_key)
         contexts = [*_own_context(request), "global"]
         for context in contexts:
             limit = QUOTAS[context][0 if registered else 1]
@@ -115,11 +132,19 @@ def _own_context(request: Request) -> list[str]:
     resource = request.path.removeprefix("/v1/").split("/")[0]
     if resource == "notes":
         return ["notes"]
-    return ["PUT.people"] if (request.method, resource) == ("PUT", "people") else []
+    context = f"{request.method}.{resource}"
+    return [context] if context in QUOTAS else []
 
 
-def _user_name(basic: str) -> str:
+def _system_key(request: Request) -> str:
+    return request.headers.get("x-system-key", "") if request.headers.get("x-system") else ""
+
+
+def basic_of(request: Request) -> tuple[str, str]:
+    """User name and password; blank for anything else."""
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
     try:
-        return base64.b64decode(basic, validate=True).decode().partition(":")[0]
+        name, _, password = base64.b64decode(value, validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):
-        return ""
+        return "", ""
+    return (name, password) if scheme == "Basic" else ("", "")

@@ -3,10 +3,9 @@
 The owner's key sees everybody, the agent's only the people assigned to or shared with that agent.
 """
 
-import base64
 from datetime import UTC, datetime, timedelta
 
-from integrations.providers.followupboss.sandbox.people import EMPTY, checked_list
+from integrations.providers.followupboss.sandbox.shapes import EMPTY, checked_list
 from integrations.sandbox.people import Person, people
 from integrations.sandbox.store import Document, Store
 
@@ -34,6 +33,8 @@ USERS = (
     (7, "Lena Lender", "lena@loans.example", "Lender", "Active"),
 )
 STAGES = ("Lead", "Prospect", "Nurture", "Active Client", "Under Contract", "Past Client", "Trash")
+# name, the stage whose people it holds, whether it is of the newer kind
+SMART_LISTS = (("Hot Leads", "Lead", False), ("To Nurture", "Nurture", True), ("Past Clients", "Past Client", True))
 # label, type, choices
 CUSTOM_FIELDS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Company", "text", ()),
@@ -56,6 +57,8 @@ def fill(store: Store, now: float) -> None:
         name = "custom" + "".join(word[:1].upper() + word[1:] for word in label.split())
         field = {"id": number, "name": name, "label": label, "type": kind, "choices": list(choices), "readOnly": False}
         store.put("customfields", str(number), field)
+    for number, (name, of_stage, newer) in enumerate(SMART_LISTS, start=1):
+        store.put("smartlists", str(number), {"id": number, "name": name, "stage": of_stage, "fub2": newer})
     for person in people(PEOPLE, SEED):
         number = store.next_number("people", FIRST_PERSON)
         store.put("people", str(number), _document(number, person))
@@ -70,8 +73,8 @@ def _fill_access(store: Store, now: float) -> None:
         store.put("api_keys", key, {"userId": user_id})
     store.put("access_tokens", ACCESS_TOKEN, {"userId": 1, "expires": now + 3600})
     store.put("refresh_tokens", REFRESH_TOKEN, {"token": REFRESH_TOKEN, "userId": 1, "used": now})
-    basic = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
-    store.put("oauth_clients", f"Basic {basic}", {"clientId": CLIENT_ID})
+    app = {"clientId": CLIENT_ID, "clientSecret": CLIENT_SECRET, "redirectUris": []}  # any address, also on loopback
+    store.put("oauth_clients", CLIENT_ID, app)
 
 
 def _document(number: int, person: Person) -> Document:

@@ -2,10 +2,10 @@
 
 import re
 
-from integrations.providers.followupboss.sandbox.door import Door, refuse
+from integrations.providers.followupboss.sandbox.door import QUOTAS, WINDOW, Door, refuse
 from integrations.providers.followupboss.sandbox.lists import BadRequestError, page
-from integrations.providers.followupboss.sandbox.people import body_of
 from integrations.providers.followupboss.sandbox.seed import ACCOUNT
+from integrations.providers.followupboss.sandbox.shapes import body_of
 from integrations.sandbox.http import Answer, Request, route
 
 FIELD_TYPES = ("text", "date", "number", "dropdown")
@@ -37,6 +37,24 @@ class AccountSettings(Door):
     def list_stages(self, request: Request) -> Answer:
         return page(request, "stages", self.store.all("stages"), self.clock.timestamp())
 
+    @route("GET", "/v1/smartLists")
+    def list_smart_lists(self, request: Request) -> Answer:
+        """Only those of the older kind, unless asked."""
+        everything = "true" in {request.arg("all"), request.arg("fub2")}
+        found = [
+            {key: one[key] for key in ("id", "name")}
+            for one in self.store.all("smartlists")
+            if everything or not one["fub2"]
+        ]
+        return page(request, "smartLists", found, self.clock.timestamp())
+
+    @route("GET", "/v1/rateLimit/limits")
+    def rate_limits(self, _request: Request) -> Answer:
+        limits = [{"context": context, "limit": limit, "window": WINDOW} for context, (limit, _) in QUOTAS.items()]
+        return self.refuse_unregistered() or Answer(
+            200, {"limits": limits, "allAccounts": {"limit": 750, "window": WINDOW}}
+        )
+
     @route("GET", "/v1/customFields")
     def list_custom_fields(self, request: Request) -> Answer:
         return page(request, "customFields", self.store.all("customfields"), self.clock.timestamp())
@@ -50,6 +68,8 @@ class AccountSettings(Door):
             label = str(body.get("label") or "").strip()
             if not label or body.get("type") not in FIELD_TYPES:
                 raise BadRequestError(f"label and type are required; type is one of {', '.join(FIELD_TYPES)}.")
+            if body["type"] == "dropdown" and not body.get("choices"):
+                raise BadRequestError("choices are required for a dropdown.")
         except BadRequestError as problem:
             return refuse(400, str(problem))
         return Answer(201, self.add_custom_field(label, str(body["type"]), list(body.get("choices") or [])))
@@ -61,4 +81,6 @@ class AccountSettings(Door):
         taken = {field["name"] for field in self.store.all("customfields")}
         name = plain if plain not in taken else f"{plain}{number}"
         field = {"id": number, "name": name, "label": label, "type": kind, "choices": choices, "readOnly": False}
-        return self.store.put("customfields", str(number), field)
+        self.store.put("customfields", str(number), field)
+        self.tell("customFieldsCreated", [number])
+        return field

@@ -1,15 +1,10 @@
-"""Routes about the account: who it is, its owners, its properties, and its tokens."""
+"""Routes about the account: who it is, its owners and its properties."""
 
 import re
-import uuid
 from typing import Any
 
 from integrations.providers.hubspot.sandbox.portal import (
-    ALL_SCOPES,
-    CLIENT_ID,
-    CLIENT_SECRET,
     PORTAL_ID,
-    TOKEN_SECONDS,
     RefusalError,
     limit_of,
     page_of,
@@ -71,10 +66,13 @@ class Account(Records):
 
     @route("POST", "/crm/v3/properties/{type_}")
     def create_property(self, request: Request, type_: str) -> Answer:
-        kind, body = self.kind(type_), self.body(request)
+        return Answer(201, self.add_property(request, self.kind(type_), self.body(request)))
+
+    def add_property(self, request: Request, kind: str, body: dict[str, Any]) -> dict[str, Any]:
+        """The definition as it is kept. Raises what HubSpot would refuse."""
         self._check_property(kind, body)
         if body.get("hasUniqueValue"):
-            fault = self.faults.draw(request.method, request.path, "no_unique_calls") if kind == "calls" else None
+            fault = self.faults.draw(request.method, request.path, f"no_unique_{kind}")
             unique = [name for name in self.unique_names(kind) if name != "email"]
             if fault or len(unique) >= UNIQUE_PROPERTIES:
                 raise RefusalError(400, f"No more properties with unique values can be created for {kind}")
@@ -82,7 +80,7 @@ class Account(Records):
         definition = define(body["name"], body["label"], body["type"], body["fieldType"], options=options, custom=True)
         definition |= {"groupName": body["groupName"], "hasUniqueValue": bool(body.get("hasUniqueValue"))}
         self.keep_property(kind, definition)
-        return Answer(201, definition)
+        return definition
 
     def keep_property(self, kind: str, definition: dict[str, Any]) -> None:
         self.store.put("properties", f"{kind}.{definition['name']}", {"object": kind, "definition": definition})
@@ -102,45 +100,3 @@ class Account(Records):
             raise RefusalError(400, "An enumeration needs options")
         if body["name"] in self.definitions(kind):
             raise RefusalError(409, f"A property named '{body['name']}' already exists.", "OBJECT_ALREADY_EXISTS")
-
-    # --- tokens -----------------------------------------------------------------------------------------------------
-
-    @route("POST", "/oauth/v1/token")
-    @route("POST", "/oauth/v3/token")
-    def token(self, request: Request) -> Answer:
-        form = request.form()
-        if (form.get("client_id"), form.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
-            return _token_refusal("BAD_CLIENT_ID", "missing or unknown client id")
-        held = self.store.get("refresh_tokens", form.get("refresh_token", ""))
-        if form.get("grant_type") != "refresh_token" or held is None:
-            return _token_refusal("BAD_REFRESH_TOKEN", "missing or unknown refresh token")
-        refresh_token = held["token"]
-        if self.faults.draw(request.method, request.path, "rotate_refresh_token"):
-            self.store.delete("refresh_tokens", refresh_token)
-            refresh_token = str(uuid.uuid4())
-            self.store.put("refresh_tokens", refresh_token, {"token": refresh_token})
-        access_token = f"CKn{uuid.uuid4().hex}"
-        self.keep_token(access_token, self.clock.timestamp() + TOKEN_SECONDS)
-        answer: dict[str, Any] = {
-            "token_type": "bearer",
-            "access_token": access_token,
-            "refresh_token": refresh_token,
-            "expires_in": TOKEN_SECONDS,
-        }
-        if "/v3/" in request.path:
-            answer |= {"hub_id": PORTAL_ID, "scopes": ALL_SCOPES, "token_use": "access_token"}
-        return Answer(200, answer)
-
-    @route("DELETE", "/oauth/v1/refresh-tokens/{token}")
-    def revoke(self, _: Request, token: str) -> Answer:
-        """Access tokens that are out live on until they expire."""
-        self.store.delete("refresh_tokens", token)
-        return Answer(204)
-
-    def keep_token(self, token: str, expires_at: float | None, scopes: list[str] | None = None) -> None:
-        held = {"token": token, "expires_at": expires_at, "scopes": ALL_SCOPES if scopes is None else scopes}
-        self.store.put("tokens", token, held)
-
-
-def _token_refusal(status: str, message: str) -> Answer:
-    return Answer(400, {"status": status, "message": message, "correlationId": str(uuid.uuid4())})

@@ -38,6 +38,15 @@ class Batches(Objects):
     def upsert_batch(self, request: Request, type_: str) -> Answer:
         return self._write(request, self.kind(type_), "upsert")
 
+    @route("POST", "/crm/v3/objects/{type_}/batch/archive")
+    def archive_batch(self, request: Request, type_: str) -> Answer:
+        kind = self.kind(type_)
+        for item in _inputs(self.body(request)):
+            found = self.find(kind, str(item["id"]))
+            if found is not None:
+                self.archive(found)
+        return Answer(204)
+
     def _write(self, request: Request, kind: str, action: str) -> Answer:
         inputs = _inputs(self.body(request))
         self._check_batch(kind, action, inputs)
@@ -45,9 +54,12 @@ class Batches(Objects):
         by_email = any(item.get("idProperty") == "email" for item in inputs)
         if fault or by_email or not all(trace_of(item) for item in inputs):
             for item in inputs:
-                self._prepare(kind, action, item)  # one bad input refuses all of them
+                if action != "update" or str(item["id"]).isdigit():
+                    self._prepare(kind, action, item)  # one bad input refuses all of them
         results, problems = [], []
         for item in inputs:
+            if action == "update" and not item.get("idProperty") and not str(item["id"]).isdigit():
+                continue  # an address instead of a number is passed over without a word
             try:
                 results.append(self._apply(kind, action, item))
             except RefusalError as refusal:
@@ -59,6 +71,8 @@ class Batches(Objects):
         traces = Counter(filter(None, map(trace_of, inputs)))
         if any(count > 1 for count in traces.values()):
             raise RefusalError(400, "objectWriteTraceId must be unique within a batch")
+        if action == "update" and any(item.get("idProperty") == "hs_object_id" for item in inputs):
+            raise RefusalError(400, "Property 'hs_object_id' is a non-unique property and cannot be used as idProperty")
         if action != "upsert":
             return
         if any(not item.get("idProperty") for item in inputs):
@@ -68,7 +82,7 @@ class Batches(Objects):
         if len({str(item["id"]).lower() for item in inputs}) < len(inputs):
             raise RefusalError(400, "Duplicate IDs found in batch input: each record may be written once")
 
-    def _prepare(self, kind: str, action: str, item: Any) -> tuple[Document | None, dict[str, str], list[str]]:
+    def _prepare(self, kind: str, action: str, item: Any) -> tuple[Document | None, dict[str, str], list[Any]]:
         """The record to change, if there is one, and what to write. Raises what HubSpot would refuse."""
         found = None
         if action != "create":
@@ -79,11 +93,11 @@ class Batches(Objects):
         if action == "upsert":
             values = {item["idProperty"]: item["id"], **values}
         cleaned = self.check(kind, values, new=found is None, own_id=found["id"] if found else "")
-        return found, cleaned, self.inline_contacts(kind, item) if action == "create" else []
+        return found, cleaned, self.inline_links(kind, item) if action == "create" else []
 
     def _apply(self, kind: str, action: str, item: Any) -> dict[str, Any]:
-        found, cleaned, contacts = self._prepare(kind, action, item)
-        document = self.tie(self.create(kind, cleaned), contacts) if found is None else self.change(found, cleaned)
+        found, cleaned, links = self._prepare(kind, action, item)
+        document = self.tie(self.create(kind, cleaned), links) if found is None else self.change(found, cleaned)
         shown = self.show(document, list(cleaned))
         return {**shown, "new": found is None} if action == "upsert" else shown
 

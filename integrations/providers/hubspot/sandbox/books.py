@@ -4,12 +4,13 @@ from typing import Any, ClassVar
 
 from integrations.providers.hubspot.outcomes import STANDARD
 from integrations.providers.hubspot.sandbox.portal import CLIENT_ID, CLIENT_SECRET, PRIVATE_TOKEN
-from integrations.sandbox.http import LoggedCall, Service
+from integrations.providers.hubspot.sandbox.records import Records
+from integrations.sandbox.http import LoggedCall
 
 LABELS = {guid: word for word, guid in STANDARD.items()}
 
 
-class Books(Service):
+class Books(Records):
     outcomes: ClassVar[dict[str, str]] = {
         "Connected": "connected",
         "No Answer": "no-answer",
@@ -34,8 +35,8 @@ class Books(Service):
         found = []
         for call in self.store.all("calls"):
             properties = call["properties"]
-            linked = call["associations"].get("contacts", [])
+            linked = self.links["calls", call["id"]]["contacts"]
             guid = properties.get("hs_call_disposition") or ""
-            on = ",".join(str(contact) for contact in linked)
+            on = ",".join(linked)
             found.append(LoggedCall(properties.get("dialer_call_id") or "", on, LABELS.get(guid, guid)))
         return found

@@ -22,10 +22,18 @@ ACCESS_TOKEN = "sandbox-hubspot-access-0001"  # noqa: S105
 REFRESH_TOKEN = "sandbox-hubspot-refresh-0001"  # noqa: S105
 TOKEN_SECONDS = 1800
 
-TYPES = {"contacts": "contacts", "0-1": "contacts", "calls": "calls", "0-48": "calls"}
+KINDS = {"0-1": "contacts", "0-2": "companies", "0-3": "deals", "0-48": "calls"}
+TYPES = {**KINDS, **{name: name for name in KINDS.values()}}
+DATED = re.compile(r"/crm/(?P<family>objects|properties|owners|associations)/20\d\d-\d\d(?P<rest>/.*|$)")
+TYPED_LINK = re.compile(r"/associations/(?!default/)[^/]+/[^/]+/[^/]+$")
+READS = r"(GET /crm/v3/objects/{0}\b|POST /crm/v3/objects/{0}/(batch/read|search)$)"
 SCOPES = (
     (r"GET /crm/v3/owners", "crm.objects.owners.read"),
     (r"POST /crm/v3/properties", "crm.schemas.contacts.write"),
+    (READS.format("(companies|0-2)"), "crm.objects.companies.read"),
+    (r"\w+ /crm/v3/objects/(companies|0-2)\b", "crm.objects.companies.write"),
+    (READS.format("(deals|0-3)"), "crm.objects.deals.read"),
+    (r"\w+ /crm/v3/objects/(deals|0-3)\b", "crm.objects.deals.write"),
     (r"GET |POST .*/(batch/read|search)$", "crm.objects.contacts.read"),
     (r"", "crm.objects.contacts.write"),
 )
@@ -65,8 +73,8 @@ def rate_limit_body(policy: str) -> dict[str, Any]:
 
 class Portal(Service):
     """Faults of its own: `locked` (423), `moving` (477), `throttled` (429; the dial's body names the policy),
-    `no_partial` (a batch is taken or refused as a whole), `no_unique_calls` (calls may not get unique properties) and
-    `rotate_refresh_token`.
+    `no_partial` (a batch is taken or refused as a whole), `no_unique_calls` and `no_unique_contacts` (these may
+    not get unique properties), `merge_makes_new` (a merge ends in a record with a new id) and `rotate_refresh_token`.
     """
 
     slug = "hubspot"
@@ -88,6 +96,14 @@ class Portal(Service):
         self.index_lag = index_lag
         self._recent: defaultdict[str, deque[float]] = defaultdict(deque)
         self._today: defaultdict[str, int] = defaultdict(int)
+
+    def handle(self, request: Request) -> Answer:
+        """Dated paths lead to the same places as the classic ones."""
+        if dated := DATED.match(request.path):
+            family, rest = dated["family"], dated["rest"]
+            tied = family == "associations" or ("/associations/" in rest and not TYPED_LINK.search(rest))
+            request.path = f"/crm/{'v4' if tied else 'v3'}/{family}{rest}"
+        return super().handle(request)
 
     # --- the gate ---------------------------------------------------------------------------------------------------
 

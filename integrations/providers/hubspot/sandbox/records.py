@@ -2,20 +2,33 @@
 
 from bisect import bisect_right, insort
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from integrations.providers.hubspot.sandbox.portal import Portal, RefusalError
-from integrations.providers.hubspot.sandbox.schema import Definition, clean
+from integrations.providers.hubspot.sandbox.schema import Definition, clean, settle
 from integrations.sandbox.store import Document
 
-STAMPS = {"contacts": ("createdate", "lastmodifieddate"), "calls": ("hs_createdate", "hs_lastmodifieddate")}
+STAMPS = {
+    "contacts": ("createdate", "lastmodifieddate"),
+    "companies": ("createdate", "hs_lastmodifieddate"),
+    "deals": ("createdate", "hs_lastmodifieddate"),
+    "calls": ("hs_createdate", "hs_lastmodifieddate"),
+}
 DEFAULTS = {
     "contacts": ("createdate", "email", "firstname", "hs_object_id", "lastmodifieddate", "lastname"),
+    "companies": ("createdate", "domain", "hs_lastmodifieddate", "hs_object_id", "name"),
+    "deals": (
+        *("amount", "closedate", "createdate", "dealname", "dealstage", "hs_lastmodifieddate", "hs_object_id"),
+        "pipeline",
+    ),
     "calls": ("hs_createdate", "hs_lastmodifieddate", "hs_object_id"),
 }
 """The properties that come back when none is asked for."""
 FIRST_ID = 20_001
+BY_API, BY_HAND, BY_CALCULATION, SILENT = "INTEGRATION", "CRM_UI", "CALCULATED", ""
+"""Who makes a change, in HubSpot's words for it. What happened before anybody looked is told to nobody."""
 
 
 class Records(Portal):
@@ -25,11 +38,36 @@ class Records(Portal):
         super().__init__(*args, **options)
         self.order: defaultdict[str, list[int]] = defaultdict(list)
         self.indexed: defaultdict[str, dict[str, dict[str, str]]] = defaultdict(dict)
-        self.calls_of: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        self.links: defaultdict[tuple[str, str], defaultdict[str, dict[str, list[int]]]] = defaultdict(
+            lambda: defaultdict(dict)
+        )
+        self.source = BY_API
         self._owners_of_value: dict[tuple[str, str, str], str] = {}
         self._unindexed: deque[tuple[float, Document]] = deque()
         self._definitions: defaultdict[str, dict[str, Definition]] = defaultdict(dict)
         self.owner_ids: set[str] = set()
+
+    def changed(
+        self, object_type: str, ids: Sequence[str], change: str, properties: Mapping[str, Any], source: str
+    ) -> None:
+        """Called after every change of the account's data, for those who tell others of it.
+
+        `change` is creation, propertyChange (`properties`: the new values), deletion, restore, privacyDeletion, merge (`ids`:
+        the surviving record, then those merged into it) or associationChange (`properties`: both ends, as a webhook has them).
+        """
+
+    @contextmanager
+    def by(self, source: str) -> Iterator[None]:
+        """Whatever changes inside was done by `source`."""
+        before, self.source = self.source, source
+        try:
+            yield
+        finally:
+            self.source = before
+
+    def tell(self, object_type: str, ids: Sequence[str], change: str, properties: Mapping[str, Any]) -> None:
+        if self.source != SILENT:
+            self.changed(object_type, ids, change, properties, self.source)
 
     def rebuild(self) -> None:
         for definition in self.store.all("properties"):
@@ -39,6 +77,8 @@ class Records(Portal):
             for document in self.store.all(kind):
                 self._derive(document)
                 self._index(document)
+        for link in self.store.all("links"):
+            self.links[link["kind"], link["id"]][link["other"]][link["other_id"]] = link["types"]
 
     # --- properties -------------------------------------------------------------------------------------------------
 
@@ -106,7 +146,8 @@ class Records(Portal):
         record_id = str(self.store.next_number("record_id", FIRST_ID))
         stamp = stamp or self.stamp()
         created, modified = STAMPS[kind]
-        properties = {name: value for name, value in cleaned.items() if value}
+        settled = settle(self._definitions[kind], {}, cleaned)
+        properties = {name: value for name, value in settled.items() if value}
         document: Document = {
             "kind": kind,
             "id": record_id,
@@ -114,16 +155,45 @@ class Records(Portal):
             "createdAt": stamp,
             "updatedAt": stamp,
             "archived": False,
-            "associations": {"contacts": []} if kind == "calls" else {},
         }
-        return self._keep(document, indexed=indexed)
+        kept = self._keep(document, indexed=indexed)
+        self.tell(kind, [record_id], "creation", properties)
+        return kept
 
     def change(self, document: Document, cleaned: Mapping[str, str], **parts: Any) -> Document:
         """Writes properties, an empty value clearing one, and moves the modified date, as any write does."""
         kind, stamp = document["kind"], self.stamp()
-        properties = {**document["properties"], **cleaned, STAMPS[kind][1]: stamp}
+        before = document["properties"]
+        settled = settle(self._definitions[kind], before, cleaned)
+        properties = {**before, **settled, STAMPS[kind][1]: stamp}
         kept = {name: value for name, value in properties.items() if value != ""}
-        return self._keep({**document, **parts, "properties": kept, "updatedAt": stamp})
+        changed = self._keep({**document, **parts, "properties": kept, "updatedAt": stamp})
+        told = {name: value for name, value in settled.items() if value != before.get(name, "")}
+        if told:
+            self.tell(kind, [document["id"]], "propertyChange", told)
+        return changed
+
+    def archive(self, document: Document) -> None:
+        self.change(document, {}, archived=True, archivedAt=self.stamp())
+        self.tell(document["kind"], [document["id"]], "deletion", {})
+
+    def restore(self, kind: str, record_id: str) -> None:
+        """Somebody takes a record out of the recycle bin, which only HubSpot's pages can do."""
+        document = self.store.get(kind, record_id)
+        if document is None or not document["archived"]:
+            raise KeyError(record_id)
+        with self.by(BY_HAND):
+            self.change(document, {}, archived=False)
+            self.tell(kind, [record_id], "restore", {})
+
+    def erase(self, document: Document) -> None:
+        """Deletes for good, for privacy. A search may still show the record for a while, empty-handed."""
+        kind, record_id = document["kind"], document["id"]
+        self._forget_values(document)
+        self.store.delete(kind, record_id)
+        self.indexed[kind].pop(record_id, None)
+        self.tell(kind, [record_id], "privacyDeletion", {})
+        self.tell(kind, [record_id], "deletion", {})
 
     def _keep(self, document: Document, *, indexed: bool = False) -> Document:
         before = self.store.get(document["kind"], document["id"])
@@ -145,18 +215,21 @@ class Records(Portal):
         elif ids[bisect_right(ids, number) - 1] != number:
             insort(ids, number)
         if not document["archived"] and not document.get("merged_into"):
-            for name in self.unique_names(kind):
-                value = document["properties"].get(name)
-                if value:
-                    self._owners_of_value[kind, name, _folded(name, value)] = document["id"]
-        for contact in document["associations"].get("contacts", ()):
-            self.calls_of[contact][document["id"]] = None
+            for name, value in self._unique_values(document):
+                self._owners_of_value[kind, name, value] = document["id"]
 
     def _forget_values(self, document: Document) -> None:
+        for name, value in self._unique_values(document):
+            self._owners_of_value.pop((document["kind"], name, value), None)
+
+    def _unique_values(self, document: Document) -> Iterator[tuple[str, str]]:
+        """A contact is known by its further addresses, too."""
+        properties = document["properties"]
         for name in self.unique_names(document["kind"]):
-            value = document["properties"].get(name)
-            if value:
-                self._owners_of_value.pop((document["kind"], name, _folded(name, value)), None)
+            if properties.get(name):
+                yield name, _folded(name, properties[name])
+        for address in filter(None, properties.get("hs_additional_emails", "").split(";")):
+            yield "email", _folded("email", address)
 
     # --- the lagging index ------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from integrations.providers.hubspot.outcomes import STANDARD
 from integrations.providers.hubspot.sandbox.portal import bad_values, iso
 
 LONGEST_TEXT = 65_536
+MILLIS_OF_A_DAY = 86_400_000
 UNIQUE_PROPERTIES = 10
 
 Definition = dict[str, Any]
@@ -65,6 +66,12 @@ LEAD_STATUSES = _choices("New", "Open", "In progress", "Open deal", "Unqualified
 LIFECYCLE = [("subscriber", "Subscriber"), ("lead", "Lead"), ("opportunity", "Opportunity"), ("customer", "Customer")]
 INTERESTS = [("voice", "Voice"), ("sms", "Text messages"), ("coaching", "Coaching")]
 RATINGS = [("hot", "Hot"), ("warm", "Warm"), ("cold", "Cold")]
+PIPELINES = [("default", "Sales Pipeline")]
+STAGES = [
+    *(("appointmentscheduled", "Appointment scheduled"), ("qualifiedtobuy", "Qualified to buy")),
+    *(("contractsent", "Contract sent"), ("closedwon", "Closed won"), ("closedlost", "Closed lost")),
+]
+INDUSTRIES = _choices("Computer software", "Real estate", "Retail", "Construction")
 YES_NO = [("true", "Yes"), ("false", "No")]
 CUSTOM_OUTCOME = ("0b8f6f4e-6c0e-4a3f-9a51-6d2c5c1f7a10", "Meeting booked")
 OUTCOMES = [*((guid, word.replace("-", " ").capitalize()) for word, guid in STANDARD.items()), CUSTOM_OUTCOME]
@@ -77,7 +84,33 @@ COMMON = (
     define("hs_object_id", "Record ID", "number", "number", read_only=True),
     define("hubspot_owner_id", "Owner", "enumeration", "select", owner=True),
 )
+DATED = (
+    define("createdate", "Create date", "datetime", "date", read_only=True),
+    define("hs_lastmodifieddate", "Last modified date", "datetime", "date", read_only=True),
+    define("hs_merged_object_ids", "Merged record IDs", "enumeration", "checkbox", read_only=True),
+)
 PROPERTIES: Mapping[str, Sequence[Definition]] = {
+    "companies": (
+        *COMMON,
+        *DATED,
+        define("name", "Company name"),
+        define("domain", "Company domain name"),
+        define("phone", "Phone Number", "string", "phonenumber"),
+        define("city", "City"),
+        define("industry", "Industry", "enumeration", "select", options=INDUSTRIES),
+        define("numberofemployees", "Number of employees", "number", "number"),
+        define("lifecyclestage", "Lifecycle Stage", "enumeration", "radio", options=LIFECYCLE),
+    ),
+    "deals": (
+        *COMMON,
+        *DATED,
+        define("dealname", "Deal name"),
+        define("amount", "Amount", "number", "number"),
+        define("pipeline", "Pipeline", "enumeration", "select", options=PIPELINES),
+        define("dealstage", "Deal stage", "enumeration", "radio", options=STAGES),
+        define("closedate", "Close date", "datetime", "date"),
+        define("hs_priority", "Priority", "enumeration", "select", options=_choices("Low", "Medium", "High")),
+    ),
     "contacts": (
         *COMMON,
         define("firstname", "First Name"),
@@ -99,6 +132,7 @@ PROPERTIES: Mapping[str, Sequence[Definition]] = {
         define("notes_last_contacted", "Last Contacted", "datetime", "date", read_only=True),
         define("num_contacted_notes", "Number of times contacted", "number", "number", read_only=True),
         define("hs_merged_object_ids", "Merged record IDs", "enumeration", "checkbox", read_only=True),
+        define("hs_additional_emails", "Additional email addresses", "enumeration", "checkbox", read_only=True),
         define("hs_full_name_or_email", "Full name or email", field_type="calculation_equation", calculated=True),
         define("lead_rating", "Lead rating", "enumeration", "select", options=RATINGS, custom=True),
         define("interests", "Interests", "enumeration", "checkbox", options=INTERESTS, custom=True),
@@ -187,6 +221,8 @@ def _bad_form(definition: Definition, text: str) -> str:
         return f"{text} was not a valid number."
     if definition["type"] in {"date", "datetime"} and millis(text) is None:
         return f"{text} was not a valid date."
+    if definition["type"] == "date" and (millis(text) or 0) % MILLIS_OF_A_DAY:
+        return f"{text} is not midnight in UTC, as a date has to be."
     return f"{definition['name']} is longer than {LONGEST_TEXT} characters" if len(text) > LONGEST_TEXT else ""
 
 
@@ -194,7 +230,26 @@ def _stored(definition: Definition, text: str) -> str:
     moment = millis(text)
     if definition["type"] == "datetime" and moment is not None:
         return iso(datetime.fromtimestamp(moment / 1000, UTC))
+    if definition["type"] == "date" and moment is not None:
+        return datetime.fromtimestamp(moment / 1000, UTC).date().isoformat()
     return text.strip().lower() if definition["name"] == "email" else text
+
+
+def settle(definitions: Mapping[str, Definition], held: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
+    """What is stored of new values beside those held: a leading `;` adds choices, and no lead goes back to an earlier stage.
+
+    HubSpot says nothing about a stage that it did not take.
+    """
+    settled = dict(new)
+    for name, value in new.items():
+        if definitions[name]["fieldType"] == "checkbox" and value.startswith(";"):
+            choices = [*held.get(name, "").split(";"), *value.split(";")]
+            settled[name] = ";".join(dict.fromkeys(filter(None, choices)))
+    stages = [value for value, _ in LIFECYCLE]
+    before, after = held.get("lifecyclestage", ""), new.get("lifecyclestage", "")
+    if before in stages and after in stages and stages.index(after) < stages.index(before):
+        del settled["lifecyclestage"]
+    return settled
 
 
 @lru_cache(maxsize=65_536)

@@ -3,9 +3,11 @@
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 
-from integrations.providers.hubspot.sandbox.account import Account
 from integrations.providers.hubspot.sandbox.batch import Batches
 from integrations.providers.hubspot.sandbox.books import Books
+from integrations.providers.hubspot.sandbox.byhand import ByHand
+from integrations.providers.hubspot.sandbox.catalogue import Catalogue
+from integrations.providers.hubspot.sandbox.consent import GRANTED, Consents
 from integrations.providers.hubspot.sandbox.portal import (
     ACCESS_TOKEN,
     LIMITED_TOKEN,
@@ -14,6 +16,7 @@ from integrations.providers.hubspot.sandbox.portal import (
     TOKEN_SECONDS,
     iso,
 )
+from integrations.providers.hubspot.sandbox.records import SILENT
 from integrations.providers.hubspot.sandbox.schema import (
     INTERESTS,
     LEAD_STATUSES,
@@ -22,6 +25,9 @@ from integrations.providers.hubspot.sandbox.schema import (
     RATINGS,
 )
 from integrations.providers.hubspot.sandbox.search import Search
+from integrations.providers.hubspot.sandbox.timeline import Timelines
+from integrations.providers.hubspot.sandbox.trade import seed_trade
+from integrations.providers.hubspot.sandbox.webhooks import Webhooks
 from integrations.sandbox.people import Person, people
 
 CONTACTS = 1_200
@@ -39,14 +45,16 @@ FIRST_OWNER, FIRST_USER = 70_101, 9_001
 """An owner's id is not its user's id."""
 
 
-class Sandbox(Batches, Search, Account, Books):
+class Sandbox(Webhooks, Timelines, Consents, Batches, ByHand, Search, Catalogue, Books):
     """`add_contacts` makes as many more contacts as a test wants, cheaply."""
 
     def seed(self) -> None:
         if not self.store.count("owners"):
             self._seed_account()
             self.rebuild()
-            self._seed_contacts()
+            with self.by(SILENT):
+                self._seed_contacts()
+                seed_trade(self, BEGINNING)
         else:
             self.rebuild()
 
@@ -54,8 +62,8 @@ class Sandbox(Batches, Search, Account, Books):
         now = self.clock.timestamp()
         self.keep_token(PRIVATE_TOKEN, None)
         self.keep_token(LIMITED_TOKEN, None, ["crm.objects.contacts.read", "crm.objects.contacts.write"])
-        self.keep_token(ACCESS_TOKEN, now + TOKEN_SECONDS)
-        self.store.put("refresh_tokens", REFRESH_TOKEN, {"token": REFRESH_TOKEN})
+        self.keep_token(ACCESS_TOKEN, now + TOKEN_SECONDS, GRANTED)
+        self.keep_refresh_token(REFRESH_TOKEN, GRANTED)
         for kind, definitions in PROPERTIES.items():
             for definition in definitions:
                 self.keep_property(kind, deepcopy(definition))
@@ -94,10 +102,11 @@ class Sandbox(Batches, Search, Account, Books):
     def add_contacts(self, count: int, modified: datetime) -> list[str]:
         """Ids of so many new contacts, all changed at this moment and already found by searches."""
         stamp = iso(modified)
-        return [
-            self.create("contacts", {"lastname": f"Extra {number}"}, stamp=stamp, indexed=True)["id"]
-            for number in range(count)
-        ]
+        with self.by(SILENT):
+            return [
+                self.create("contacts", {"lastname": f"Extra {number}"}, stamp=stamp, indexed=True)["id"]
+                for number in range(count)
+            ]
 
 
 def _contact(person: Person) -> dict[str, str]:

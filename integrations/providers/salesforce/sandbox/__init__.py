@@ -1,17 +1,23 @@
 """A fake Salesforce organisation, as unkind as the real one where it matters.
 
 `POST /services/oauth2/{token,revoke}`, `GET /services/oauth2/userinfo`, and below `/services/data/{version}`: describe,
-query and queryAll with a real subset of SOQL, records, collections, and the part of the Tooling API that makes custom
-fields.
+query and queryAll with a real subset of SOQL, records, collections, composite, getUpdated and getDeleted, limits, and the
+parts of the Tooling and Metadata APIs that make custom fields and objects.
 
 Fault dials of its own (see `integrations.sandbox.faults` for the general ones):
 - `rotate`: a refresh hands out a new refresh token and kills the old one
 - `expire_session`: the access token of this request is dead from now on
 - `lock`: a record is locked (`UNABLE_TO_LOCK_ROW`), drawn for each record
+- `refuse`: a record is refused with `body` {"errorCode", "message", "fields"}, drawn for each record
 - `late_commit`: a change of a lead or contact is seen `seconds` after its stamp
 - `slow_schema`: a new custom field is described `seconds` after it was made
-- `no_customizing`: the integration user may not make fields or permission sets
+- `slow_deploy`, `bad_deploy`: a deployment takes `seconds`, or fails
+- `no_customizing`: the integration user may not make fields, objects or permission sets
 - `lose_locators`: the place in a half-read list is forgotten
+- `bayeux`: one message of the streaming channel in `match` is answered with `body`, or with nothing
+- `repeat_events`: an event is delivered twice; `gap`, `overflow` (`match` is `EVENT /Lead`): it comes without values, or ids
+
+What people do by hand is in `byhand`: edit, add, remove, purge, undelete, convert, merge, hide, deny, duplicate_rule.
 """
 
 from integrations.providers.salesforce.sandbox.service import Sandbox

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from integrations.providers.salesforce.sandbox.tokens import CLIENT_ID, KEYS, USERNAME
+from integrations.providers.salesforce.sandbox.tokens import CLIENT_ID, CLIENT_SECRET, KEYS, USERNAME
 from integrations.sandbox.http import LoggedCall, Service
 
 
@@ -17,7 +17,12 @@ class Books(Service):
     }
 
     def environment(self, url: str) -> dict[str, str]:
-        return {"SALESFORCE_LOGIN_URL": url, "SALESFORCE_TEST_LOGIN_URL": url, "SALESFORCE_CLIENT_ID": CLIENT_ID}
+        return {
+            "SALESFORCE_LOGIN_URL": url,
+            "SALESFORCE_TEST_LOGIN_URL": url,
+            "SALESFORCE_CLIENT_ID": CLIENT_ID,
+            "SALESFORCE_CLIENT_SECRET": CLIENT_SECRET,
+        }
 
     def credential(self, url: str) -> dict[str, Any]:
         key = next(self.store.all(KEYS))

@@ -6,6 +6,17 @@ from typing import Any
 
 TASK_STATUSES = ("Not Started", "In Progress", "Completed", "Waiting on someone else", "Deferred")
 LEAD_STATUSES = ("Open - Not Contacted", "Working - Contacted", "Closed - Converted", "Closed - Not Converted")
+LEAD_SOURCES = ("Web", "Phone Inquiry", "Partner Referral", "Other")
+STAGES = ("Prospecting", "Qualification", "Closed Won", "Closed Lost")
+SYSTEM_PERMISSIONS = (
+    "ApiEnabled",
+    "ViewAllData",
+    "ModifyAllData",
+    "ViewSetup",
+    "CustomizeApplication",
+    "AssignPermissionSets",
+)
+OBJECT_PERMISSIONS = ("Read", "Create", "Edit", "Delete", "ViewAllRecords", "ModifyAllRecords")
 SUBTYPES = ("Task", "Email", "ListEmail", "Call", "LinkedIn")
 
 
@@ -26,6 +37,12 @@ class Field:
     filterable: bool = True
     refers: tuple[str, ...] = ()
     relation: str = ""
+    precision: int = 0
+    scale: int = 0
+    compound: str = ""
+    """The compound field that this one is a part of."""
+    lookup_key: bool = False
+    """An upsert may look records up by it, though it is no external id."""
 
     @property
     def custom(self) -> bool:
@@ -44,7 +61,14 @@ class Field:
             "nillable": not self.required and self.type != "boolean",
             "defaultedOnCreate": self.default is not None or self.type == "boolean",
             "externalId": self.external,
+            "idLookup": self.external or self.lookup_key,
             "unique": self.unique,
+            "precision": self.precision,
+            "scale": self.scale,
+            "calculated": False,
+            "autoNumber": False,
+            "permissionable": not self.required and self.name not in _ALWAYS_SEEN,
+            "compoundFieldName": self.compound or None,
             "filterable": self.filterable,
             "restrictedPicklist": self.restricted,
             "referenceTo": list(self.refers),
@@ -70,6 +94,11 @@ def _lookup(name: str, *refers: str, relation: str = "", **more: Any) -> Field:
     return Field(name, "reference", 18, refers=refers, relation=relation or name.removesuffix("Id"), **more)
 
 
+def _part(compound: str, name: str, kind: str = "string", length: int = 0, **more: Any) -> Field:
+    return Field(name, kind, length, compound=compound, **more)
+
+
+_ALWAYS_SEEN = {"Id", "IsDeleted", "CreatedDate", "LastModifiedDate", "SystemModstamp", "OwnerId", "Name"}
 SYSTEM = (
     _read_only("Id", "id", 18),
     _read_only("IsDeleted", "boolean", default=False),
@@ -80,11 +109,12 @@ SYSTEM = (
 _OWNED = (_lookup("OwnerId", "User", "Group", relation="Owner", default="-"),)
 _PERSON = (
     _read_only("MasterRecordId", "reference", 18, refers=("Lead", "Contact"), relation="MasterRecord"),
-    Field("LastName", length=80, required=True),
-    Field("FirstName", length=40),
+    _part("Name", "LastName", length=80, required=True),
+    _part("Name", "FirstName", length=40),
     _read_only("Name", length=121),
     Field("Title", length=128),
-    Field("Email", "email", 80),
+    Field("Email", "email", 80, lookup_key=True),
+    Field("LeadSource", "picklist", 255, options=LEAD_SOURCES),
     Field("Phone", "phone", 40),
     Field("MobilePhone", "phone", 40),
     Field("DoNotCall", "boolean", default=False),
@@ -93,27 +123,33 @@ _PERSON = (
 _LEAD = (
     Field("Company", length=255, required=True),
     Field("Status", "picklist", 255, required=True, options=LEAD_STATUSES, default=LEAD_STATUSES[0]),
-    Field("Street", "textarea", 255),
-    Field("City", length=40),
-    Field("PostalCode", length=20),
-    Field("Country", length=80),
+    _part("Address", "Street", "textarea", 255),
+    _part("Address", "City", length=40),
+    _part("Address", "PostalCode", length=20),
+    _part("Address", "Country", length=80),
     _read_only("Address", "address"),
+    Field("Rating", "picklist", 255, options=("Hot", "Warm", "Cold"), restricted=True),
+    Field("Interests__c", "multipicklist", 255, options=("Dialer", "Coaching", "Reports"), restricted=True),
+    Field("NumberOfEmployees", "int"),
+    Field("AnnualRevenue", "currency", precision=18, scale=0),
     _read_only("IsConverted", "boolean", default=False),
     _read_only("ConvertedDate", "date"),
     _read_only("ConvertedContactId", "reference", 18, refers=("Contact",), relation="ConvertedContact"),
     _read_only("ConvertedAccountId", "reference", 18, refers=("Account",), relation="ConvertedAccount"),
+    _read_only("ConvertedOpportunityId", "reference", 18, refers=("Opportunity",), relation="ConvertedOpportunity"),
 )
 _CONTACT = (
     _lookup("AccountId", "Account"),
-    Field("MailingStreet", "textarea", 255),
-    Field("MailingCity", length=40),
-    Field("MailingPostalCode", length=20),
-    Field("MailingCountry", length=80),
+    Field("Birthdate", "date"),
+    _part("MailingAddress", "MailingStreet", "textarea", 255),
+    _part("MailingAddress", "MailingCity", length=40),
+    _part("MailingAddress", "MailingPostalCode", length=20),
+    _part("MailingAddress", "MailingCountry", length=80),
     _read_only("MailingAddress", "address"),
 )
 _TASK = (
     _lookup("WhoId", "Contact", "Lead", relation="Who"),
-    _lookup("WhatId", "Account", relation="What"),
+    _lookup("WhatId", "Account", "Opportunity", relation="What"),
     Field("Subject", "combobox", 255, options=("Call", "Email", "Other")),
     Field("Status", "picklist", 255, required=True, options=TASK_STATUSES, default="Not Started", restricted=True),
     Field("Priority", "picklist", 255, options=("High", "Normal", "Low"), default="Normal", restricted=True),
@@ -134,8 +170,51 @@ _USER = (
     _read_only("IsActive", "boolean", default=True),
     _read_only("UserType", "picklist", 40),
 )
+_EVENT = (
+    _lookup("WhoId", "Contact", "Lead", relation="Who"),
+    _lookup("WhatId", "Account", "Opportunity", relation="What"),
+    Field("Subject", "combobox", 255, options=("Call", "Email", "Meeting")),
+    Field("StartDateTime", "datetime"),
+    Field("EndDateTime", "datetime"),
+    Field("DurationInMinutes", "int"),
+    Field("IsAllDayEvent", "boolean", default=False),
+    Field("Location", length=255),
+    Field("Description", "textarea", 32_000, filterable=False),
+)
+_ACCOUNT = (
+    Field("Name", length=255, required=True),
+    _read_only("MasterRecordId", "reference", 18, refers=("Account",), relation="MasterRecord"),
+    Field("Phone", "phone", 40),
+    Field("Website", "url", 255),
+    Field("Industry", "picklist", 255, options=("Banking", "Energy", "Retail")),
+)
+_OPPORTUNITY = (
+    Field("Name", length=120, required=True),
+    _lookup("AccountId", "Account"),
+    Field("StageName", "picklist", 255, required=True, options=STAGES),
+    Field("CloseDate", "date", required=True),
+    Field("Amount", "currency", precision=18, scale=2),
+    _read_only("IsClosed", "boolean", default=False),
+)
+_MEMBER = (
+    _lookup("CampaignId", "Campaign", required=True, updateable=False),
+    _lookup("LeadId", "Lead", updateable=False),
+    _lookup("ContactId", "Contact", updateable=False),
+    Field("Status", "picklist", 40, options=("Sent", "Responded"), default="Sent"),
+    _read_only("HasResponded", "boolean", default=False),
+)
 _PERMISSIONS: Mapping[str, tuple[Field, ...]] = {
-    "PermissionSet": (Field("Name", length=80, required=True, unique=True), Field("Label", length=80, required=True)),
+    "PermissionSet": (
+        Field("Name", length=80, required=True, unique=True),
+        Field("Label", length=80, required=True),
+        _read_only("IsOwnedByProfile", "boolean", default=False),
+        *(Field(f"Permissions{name}", "boolean", default=False) for name in SYSTEM_PERMISSIONS),
+    ),
+    "ObjectPermissions": (
+        _lookup("ParentId", "PermissionSet", required=True),
+        Field("SobjectType", length=40, required=True),
+        *(Field(f"Permissions{name}", "boolean", default=False) for name in OBJECT_PERMISSIONS),
+    ),
     "FieldPermissions": (
         _lookup("ParentId", "PermissionSet", required=True),
         Field("SobjectType", length=40, required=True),
@@ -152,23 +231,32 @@ _PERMISSIONS: Mapping[str, tuple[Field, ...]] = {
 OBJECTS: Mapping[str, tuple[Field, ...]] = {
     "Lead": (*SYSTEM, *_OWNED, *_PERSON, *_LEAD),
     "Contact": (*SYSTEM, *_OWNED, *_PERSON, *_CONTACT),
-    "Account": (*SYSTEM, *_OWNED, Field("Name", length=255, required=True)),
+    "Account": (*SYSTEM, *_OWNED, *_ACCOUNT),
+    "Opportunity": (*SYSTEM, *_OWNED, *_OPPORTUNITY),
+    "Campaign": (*SYSTEM, *_OWNED, Field("Name", length=80, required=True)),
+    "CampaignMember": (*SYSTEM, *_MEMBER),
     "Task": (*SYSTEM, *_OWNED, *_TASK),
-    "Event": (*SYSTEM, *_OWNED, Field("Subject", "combobox", 255)),
+    "Event": (*SYSTEM, *_OWNED, *_EVENT),
     "User": (*SYSTEM, *_USER),
     "Group": (*SYSTEM, _read_only("Name", length=40)),
     "Organization": (*SYSTEM, _read_only("Name", length=80), _read_only("IsSandbox", "boolean", default=False)),
     **{name: (*SYSTEM, *fields) for name, fields in _PERMISSIONS.items()},
 }
 TOOLING: Mapping[str, tuple[Field, ...]] = {
+    "CustomObject": (*SYSTEM, _read_only("DeveloperName", length=40)),
     "CustomField": (*SYSTEM, _read_only("DeveloperName", length=40), _read_only("TableEnumOrId", length=40)),
 }
+MADE: tuple[Field, ...] = (*SYSTEM, *_OWNED, Field("Name", length=80))
+"""What every object that is made by an administrator has of itself."""
 # Fields made on Activity belong to both of these.
 ACTIVITIES = ("Task", "Event")
 PREFIXES: Mapping[str, str] = {
     "Lead": "00Q",
     "Contact": "003",
     "Account": "001",
+    "Opportunity": "006",
+    "Campaign": "701",
+    "CampaignMember": "00v",
     "Task": "00T",
     "Event": "00U",
     "User": "005",
@@ -176,8 +264,18 @@ PREFIXES: Mapping[str, str] = {
     "Organization": "00D",
     "PermissionSet": "0PS",
     "FieldPermissions": "01k",
+    "ObjectPermissions": "110",
     "PermissionSetAssignment": "0Pa",
     "CustomField": "00N",
+    "CustomObject": "01I",
+    "Deployment": "0Af",
+}
+# What an object's description says of each right.
+RIGHTS: Mapping[str, str] = {
+    "read": "queryable",
+    "create": "createable",
+    "edit": "updateable",
+    "delete": "deletable",
 }
 BY_PREFIX = {prefix: name for name, prefix in PREFIXES.items()}
 METADATA_TYPES: Mapping[str, str] = {
@@ -187,4 +285,6 @@ METADATA_TYPES: Mapping[str, str] = {
     "DateTime": "datetime",
     "Checkbox": "boolean",
     "LongTextArea": "textarea",
+    "Email": "email",
+    "Lookup": "reference",
 }

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from integrations.providers.salesforce.ids import is_id, to_18
-from integrations.providers.salesforce.sandbox.objects import OBJECTS, TOOLING, Field
+from integrations.providers.salesforce.sandbox.objects import TOOLING, Field
 from integrations.providers.salesforce.sandbox.org import Org
 from integrations.providers.salesforce.sandbox.refused import Refused
 from integrations.providers.salesforce.sandbox.soql import Comparison, Condition, Group, Literal, Query, parse
@@ -18,6 +18,8 @@ _WANTED: dict[str, str] = {
     "boolean": "boolean",
     "int": "number",
     "double": "number",
+    "currency": "number",
+    "percent": "number",
 }
 _ORDERS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _WORDS = {"moment": "dateTime", "date": "date", "boolean": "boolean", "number": "number", "text": "string"}
@@ -51,8 +53,8 @@ class Run:
         return [self._render(row, version) for row in rows if row is not None and self._alive(row)]
 
     def _source(self, tooling: bool) -> str:
-        for name in TOOLING if tooling else OBJECTS:
-            if name.lower() == self.query.source.lower():
+        for name in TOOLING if tooling else self._org.object_types():
+            if name.lower() == self.query.source.lower() and (tooling or self._org.may("read", name, self._user_id)):
                 return name
         raise Refused("INVALID_TYPE", f"sObject type '{self.query.source}' is not supported.")
 

@@ -3,13 +3,14 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from integrations.providers.salesforce.sandbox.objects import LEAD_STATUSES
+from integrations.providers.salesforce.sandbox.objects import LEAD_STATUSES, STAGES, SYSTEM_PERMISSIONS
 from integrations.providers.salesforce.sandbox.org import Org
 from integrations.providers.salesforce.sandbox.soql import stamp
 from integrations.providers.salesforce.sandbox.tokens import CLIENT_ID, KEYS, REFRESH, REFRESH_TOKEN, USERNAME, make_key
 from integrations.sandbox.people import Person, people
 
 LEADS, CONTACTS, SEED = 1_110, 160, 11
+DEALS = 6
 BEGIN = datetime(2024, 3, 1, 8, 0, tzinfo=UTC)
 STEP = timedelta(minutes=37)
 # A mass update leaves hundreds of rows with one stamp, more than fit on a page.
@@ -36,6 +37,7 @@ class Seeder:
         self._org.store.put(KEYS, CLIENT_ID, make_key())
         self._save("Organization", {"Name": "Acme Field Sales", "IsSandbox": False})
         users = [self._user(*user) for user in USERS]
+        self._rights(users[0])
         queue = self._save("Group", {"Name": "Unassigned Leads"})
         self._org.store.put(REFRESH, REFRESH_TOKEN, {"user_id": users[0]})
         everybody = people(LEADS + CONTACTS, SEED)
@@ -48,6 +50,26 @@ class Seeder:
             owner = queue if number % QUEUE_EVERY == 7 else owners[number % 4]
             heir = contacts[number % CONTACTS] if number % CONVERTED_EVERY == 11 else ""
             self._lead(person, owner, _moment(number), LEAD_STATUSES[number % 2], heir)
+        self._deals(owners[0], contacts)
+
+    def _rights(self, user: str) -> None:
+        """What the integration user's profile gives, in the form of the set that every profile has."""
+        values = {f"Permissions{name}": name != "ModifyAllData" for name in SYSTEM_PERMISSIONS}
+        profile = self._save(
+            "PermissionSet", {"Name": "X00ex", "Label": "Integration", "IsOwnedByProfile": True} | values
+        )
+        self._save("PermissionSetAssignment", {"AssigneeId": user, "PermissionSetId": profile})
+
+    def _deals(self, owner: str, contacts: list[str]) -> None:
+        accounts = list(self._accounts.values())[:DEALS]
+        campaign = self._save("Campaign", {"Name": "Spring outreach", "OwnerId": owner})
+        for number, account in enumerate(accounts):
+            deal = {"Name": f"Dialer seats {number + 1}", "AccountId": account, "Amount": 1_000.0 * (number + 1)}
+            stage = {"StageName": STAGES[number % len(STAGES)], "CloseDate": "2030-06-30", "OwnerId": owner}
+            self._save("Opportunity", deal | stage)
+            self._save("CampaignMember", {"CampaignId": campaign, "ContactId": contacts[number], "Status": "Sent"})
+        meeting = {"Subject": "Meeting", "StartDateTime": stamp(BEGIN), "DurationInMinutes": 30, "OwnerId": owner}
+        self._save("Event", {**meeting, "WhoId": contacts[0]})
 
     def _user(self, email: str, name: str, active: bool) -> str:
         user = {"Username": email, "Email": email, "Name": name, "IsActive": active, "UserType": "Standard"}

@@ -1,0 +1,28 @@
+"""What becomes of the sync when a connection gets another account: nothing that was about the former one may reach the new.
+
+Ids mean other records there, often with the same numbers. Links and cursors go, waiting work is laid aside; contacts and
+calls stay. It happens in the transaction that stores the new account.
+"""
+
+from typing import Any
+
+from django.db.models.functions import Now
+
+from integrations.models import CrmConnection
+from sync.models import FeedCursor, InboxEvent, SyncJob, SyncRecord
+from sync.queue import FOR_GOOD
+
+
+def forget(connection: CrmConnection, before: str, **_: Any) -> None:
+    """Receiver of `integrations.storing.account_replaced`."""
+    SyncJob.objects.filter(connection=connection).exclude(state=SyncJob.State.DONE).update(
+        state=SyncJob.State.DEAD,
+        lease_token=None,
+        lease_until=None,
+        cause=FOR_GOOD,
+        error=f"This was meant for account {before}. Another one has taken its place, so it can't be done any more.",
+        finished_at=Now(),
+    )
+    SyncRecord.objects.filter(connection=connection).delete()
+    FeedCursor.objects.filter(connection=connection).delete()
+    InboxEvent.objects.filter(connection=connection).exclude(state=InboxEvent.State.WORKED).delete()
