@@ -74,15 +74,25 @@ class SyncRun(TenantOwned):
     class Kind(models.TextChoices):
         INITIAL = "initial", _("First load")
         CATCH_UP = "catch_up", _("Catch-up")
+        RECONCILIATION = "reconcile", _("Reconciliation")
+        BACKFILL = "backfill", _("Back-fill of a field")
 
     class Status(models.TextChoices):
         RUNNING = "running", _("Running")
         DONE = "done", _("Done")
         FAILED = "failed", _("Stopped early")
+        PAUSED = "paused", _("Paused")
 
     connection = models.ForeignKey(CrmConnection, on_delete=models.CASCADE, related_name="runs")
     kind = models.CharField(_("kind"), max_length=20, choices=Kind.choices)
     object_type = models.CharField(_("CRM object"), max_length=100)
+    fields_only = models.JSONField(
+        _("only these fields"),
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text=_("Dialer fields that a back-fill moves."),
+    )
     status = models.CharField(max_length=20, choices=Status.choices, default=Status.RUNNING)
     mapping_version = models.PositiveIntegerField(null=True)
     expected = models.PositiveIntegerField(_("expected"), null=True)
@@ -329,6 +339,8 @@ class Conflict(TenantOwned):
     winner = models.CharField(_("kept"), max_length=10, blank=True, default="")
     created_at = models.DateTimeField(_("found"), db_default=Now())
     decided_at = models.DateTimeField(_("decided"), null=True)
+    decided_by = models.CharField(_("by"), max_length=200, default="", db_default="", blank=True)
+    value = models.JSONField(_("kept value"), null=True)
 
     class Meta:
         db_table = "conflicts"
@@ -394,3 +406,148 @@ class WorkerBeat(models.Model):
 
     def __str__(self) -> str:
         return f"{self.host} {self.pid}"
+
+
+class Quarantine(TenantOwned):
+    """A field of one record that both sides kept changing in turn. It is not written to the CRM until somebody releases it."""
+
+    record = models.ForeignKey(SyncRecord, on_delete=models.CASCADE, related_name="quarantines")
+    contact = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="quarantines")
+    field = models.CharField(_("field"), max_length=100)
+    ours = models.JSONField(_("what we wrote"), null=True)
+    theirs = models.JSONField(_("what the CRM made of it"), null=True)
+    bounces = models.PositiveIntegerField(_("times"), default=0)
+    reason = models.TextField(_("reason"))
+    since = models.DateTimeField(_("since"), db_default=Now())
+    released_at = models.DateTimeField(_("released"), null=True)
+    released_by = models.CharField(_("by"), max_length=200, default="", blank=True)
+
+    class Meta:
+        db_table = "quarantines"
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["record", "field"], condition=models.Q(released_at=None), name="one_quarantine_per_field"
+            )
+        ]
+        indexes = [models.Index(fields=["tenant", "released_at", "-id"], name="quarantine_newest")]
+        verbose_name = _("quarantined field")
+        verbose_name_plural = _("quarantined fields")
+
+    def __str__(self) -> str:
+        return self.field
+
+
+class MatchReview(TenantOwned):
+    """Two contacts of ours that may be the same person. Nobody guesses: somebody decides."""
+
+    class Status(models.TextChoices):
+        OPEN = "open", _("Open")
+        SAME = "same", _("Same person")
+        DIFFERENT = "different", _("Different people")
+
+    contact = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="reviews")
+    candidate = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="+")
+    record = models.ForeignKey(SyncRecord, null=True, on_delete=models.SET_NULL, related_name="reviews")
+    by = models.CharField(_("found by"), max_length=20)
+    score = models.FloatField(_("score"))
+    reasons = models.JSONField(_("reasons"), default=list)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.OPEN)
+    created_at = models.DateTimeField(_("found"), db_default=Now())
+    decided_at = models.DateTimeField(_("decided"), null=True)
+    decided_by = models.CharField(_("by"), max_length=200, default="", blank=True)
+
+    class Meta:
+        db_table = "match_reviews"
+        ordering = ["-id"]
+        constraints = [models.UniqueConstraint(fields=["contact", "candidate"], name="one_review_per_pair")]
+        indexes = [models.Index(fields=["tenant", "status", "-score"], name="review_best_first")]
+        verbose_name = _("possible duplicate")
+        verbose_name_plural = _("possible duplicates")
+
+    def __str__(self) -> str:
+        return f"{self.score:.2f}"
+
+
+class Certificate(TenantOwned):
+    """What a reconciliation proved of one object type: complete as of a moment, or what was missing and what was repaired."""
+
+    connection = models.ForeignKey(CrmConnection, on_delete=models.CASCADE, related_name="certificates")
+    object_type = models.CharField(_("CRM object"), max_length=100)
+    run = models.ForeignKey(SyncRun, null=True, on_delete=models.SET_NULL, related_name="certificates")
+    as_of = models.DateTimeField(_("as of"))
+    remote_count = models.PositiveIntegerField(_("in the CRM"))
+    local_count = models.PositiveIntegerField(_("known here"))
+    missing = models.JSONField(_("were missing here"), default=list)
+    stale = models.JSONField(_("were out of date here"), default=list)
+    vanished = models.JSONField(_("were gone from the CRM"), default=list)
+    repaired = models.PositiveIntegerField(_("repaired"), default=0)
+    complete = models.BooleanField(_("complete"))
+    created_at = models.DateTimeField(_("issued"), db_default=Now())
+
+    class Meta:
+        db_table = "certificates"
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["connection", "object_type", "-id"], name="certificate_newest")]
+        verbose_name = _("completeness certificate")
+        verbose_name_plural = _("completeness certificates")
+
+    def __str__(self) -> str:
+        return f"{self.object_type} {self.as_of:%Y-%m-%d %H:%M}"
+
+
+class RecordSnapshot(TenantOwned):
+    """The fields of a record as the CRM last showed them, so that another mapping can be tried without asking the CRM."""
+
+    record = models.OneToOneField(SyncRecord, primary_key=True, on_delete=models.CASCADE, related_name="snapshot")
+    connection = models.ForeignKey(CrmConnection, on_delete=models.CASCADE, related_name="+")
+    object_type = models.CharField(_("CRM object"), max_length=100)
+    fields = models.JSONField(_("fields"))
+    taken_at = models.DateTimeField(_("taken"), db_default=Now())
+
+    class Meta:
+        db_table = "record_snapshots"
+        indexes = [models.Index(fields=["connection", "object_type", "record"], name="snapshot_of_connection")]
+        verbose_name = _("snapshot")
+        verbose_name_plural = _("snapshots")
+
+    def __str__(self) -> str:
+        return f"{self.object_type} {self.record_id}"
+
+
+class Rehearsal(TenantOwned, Timestamped):
+    """A mapping or conflict policy tried on the stored snapshots before anything of it is in force."""
+
+    class Status(models.TextChoices):
+        WAITING = "waiting", _("Waiting")
+        RUNNING = "running", _("Running")
+        READY = "ready", _("Ready")
+        FAILED = "failed", _("Failed")
+        PROMOTED = "promoted", _("In force")
+        DISCARDED = "discarded", _("Discarded")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, db_default=RandomUUID(), editable=False)
+    connection = models.ForeignKey(CrmConnection, on_delete=models.CASCADE, related_name="rehearsals")
+    based_on = models.PositiveIntegerField(_("compared with version"))
+    rows = models.JSONField(_("rows"))
+    policy = models.JSONField(_("conflict policy"), null=True)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.WAITING)
+    position = models.UUIDField(null=True)
+    total = models.PositiveIntegerField(_("records"), default=0)
+    done = models.PositiveIntegerField(_("tried"), default=0)
+    counts = models.JSONField(_("outcomes"), default=dict)
+    by_field = models.JSONField(_("changes by field"), default=dict)
+    samples = models.JSONField(_("samples"), default=list)
+    cost = models.JSONField(_("requests to the CRM"), default=dict)
+    error = models.TextField(_("problem"), default="", blank=True)
+    created_by = models.CharField(_("by"), max_length=200, default="", blank=True)
+
+    class Meta:
+        db_table = "rehearsals"
+        ordering = ["-created_at"]
+        indexes = [models.Index(fields=["connection", "-created_at"], name="rehearsal_newest")]
+        verbose_name = _("rehearsal")
+        verbose_name_plural = _("rehearsals")
+
+    def __str__(self) -> str:
+        return f"{self.get_status_display()} {self.created_at:%Y-%m-%d %H:%M}"
