@@ -9,12 +9,15 @@ class ActivitiesConfig(AppConfig):
     verbose_name = _("Dialing")
 
     def ready(self) -> None:
+        from activities.forgetting import forget
         from activities.targets import KIND
         from activities.writer import LogCalls
         from integrations.connecting import connected
         from sync import handlers
+        from sync.erasing import contacts_erased
 
         handlers.register(KIND, LogCalls())
+        contacts_erased.connect(forget, dispatch_uid="calls_of_the_erased")
         connected.connect(_on_connected, dispatch_uid="disposition_defaults")
 
 

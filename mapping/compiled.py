@@ -77,6 +77,7 @@ class CompiledMapping:
 
 class MappingSession:
     def __init__(self, mapping: CompiledMapping) -> None:
+        self.mapping = mapping
         self._runtime = JsboxRuntime()
         context = Context(mapping.region, mapping.timezone, self._runtime)
         reading = [row for row in mapping.rows if row.reads]

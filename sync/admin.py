@@ -6,13 +6,11 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from integrations.admin_base import (
     AdminPage,
     ReadOnlyAdmin,
-    RecentValues,
     TenantScopedAdmin,
     any_of,
 )
@@ -23,55 +21,42 @@ from integrations.admin_html import (
     code,
     code_column,
     outward,
-    page_link,
-    plain,
-    progress,
 )
 from integrations.models import CrmConnection
-from sync.admin_connections import RUN_STATUS, ConnectionAdmin, done
+from sync.admin_conflicts import ConflictAdmin
+from sync.admin_connections import ConnectionAdmin
 from sync.admin_contacts import RECORD_STATUS, with_crm_id
 from sync.admin_jobs import BY_CONNECTION, SyncJobAdmin, record_link
-from sync.models import Conflict, FeedCursor, FieldChange, InboxEvent, SyncJob, SyncRecord, SyncRun, WorkerBeat
+from sync.admin_quarantine import QuarantineAdmin
+from sync.admin_reviews import MatchReviewAdmin
+from sync.admin_runs import CertificateAdmin, SyncRunAdmin
+from sync.admin_stories import FieldChangeAdmin, SourceFilter
+from sync.models import (
+    Certificate,
+    Conflict,
+    FeedCursor,
+    FieldChange,
+    InboxEvent,
+    MatchReview,
+    Quarantine,
+    SyncJob,
+    SyncRecord,
+    SyncRun,
+    WorkerBeat,
+)
 
 EVENT_LEVELS = {"received": "warning", "worked": "good", "failed": "bad"}
-CONFLICT_LEVELS = {"open": "bad", "decided": "good"}
 EVENT_STATE = badge_column("state", gettext_lazy("state"), EVENT_LEVELS)
-CONFLICT_STATUS = badge_column("status", gettext_lazy("status"), CONFLICT_LEVELS)
 SECRET_HEADERS = ("auth", "cookie", "key", "secret", "signature", "token")
 
 admin.site.register(CrmConnection, ConnectionAdmin)
 admin.site.register(SyncJob, SyncJobAdmin)
-
-
-@admin.register(SyncRun)
-class SyncRunAdmin(ReadOnlyAdmin, TenantScopedAdmin):
-    list_display = (
-        "what",
-        "connection",
-        RUN_STATUS,
-        "bar",
-        "created",
-        "updated",
-        "unchanged",
-        "skipped",
-        "errored",
-        ago_column("started_at", gettext_lazy("started")),
-    )
-    list_filter = ("status", "kind", BY_CONNECTION)
-    list_select_related = ("connection",)
-    ordering = ("-started_at", "-pk")
-    fields: ClassVar[Any] = (
-        "connection", "kind", "object_type", RUN_STATUS, "bar", "created", "updated", "unchanged", "skipped", "conflicts",
-        "errored", "api_calls", "mapping_version", "error", "started_at", "finished_at",
-    )  # fmt: skip
-
-    @admin.display(description=gettext_lazy("run"))
-    def what(self, row: SyncRun) -> str:
-        return str(row)
-
-    @admin.display(description=gettext_lazy("progress"))
-    def bar(self, row: SyncRun) -> str:
-        return progress(done(row), row.expected, _("Records done"))
+admin.site.register(Conflict, ConflictAdmin)
+admin.site.register(FieldChange, FieldChangeAdmin)
+admin.site.register(Quarantine, QuarantineAdmin)
+admin.site.register(SyncRun, SyncRunAdmin)
+admin.site.register(Certificate, CertificateAdmin)
+admin.site.register(MatchReview, MatchReviewAdmin)
 
 
 @admin.register(SyncRecord)
@@ -117,16 +102,6 @@ class SyncRecordAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     @admin.display(description=gettext_lazy("problem"))
     def short_problem(self, row: SyncRecord) -> str:
         return (row.error_message or NOTHING)[:120]
-
-
-class SourceFilter(RecentValues):
-    title = gettext_lazy("source")
-    parameter_name = "source"
-
-
-class RuleFilter(RecentValues):
-    title = gettext_lazy("rule")
-    parameter_name = "rule"
 
 
 @admin.register(InboxEvent)
@@ -194,97 +169,6 @@ class FeedCursorAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     ordering = ("connection_id", "feed", "pk")
     fields = ("connection", "feed", "position", "moved_at", "complete_at")
     position = staticmethod(code_column("value", gettext_lazy("position")))
-
-
-@admin.register(Conflict)
-class ConflictAdmin(ReadOnlyAdmin, TenantScopedAdmin):
-    list_display = (
-        "field",
-        "person",
-        "record",
-        CONFLICT_STATUS,
-        "was",
-        "dialer",
-        "crm",
-        "strategy",
-        "winner",
-        ago_column("created_at", gettext_lazy("found")),
-    )
-    list_filter = ("status", "strategy")
-    list_select_related = ("contact", "record")
-    exact_search = ("contact_id",)
-    search_help_text = gettext_lazy("The contact's whole id")
-    ordering = ("-pk",)
-    fields: ClassVar[Any] = (
-        "field", "contact", "record", CONFLICT_STATUS, "was", "dialer", "ours_at", "crm", "theirs_at", "strategy", "winner",
-        "created_at", "decided_at",
-    )  # fmt: skip
-
-    @admin.display(description=gettext_lazy("contact"), ordering="contact__last_name")
-    def person(self, row: Conflict) -> str:
-        return page_link(row.contact)
-
-    @admin.display(description=gettext_lazy("agreed before"))
-    def was(self, row: Conflict) -> str:
-        return plain(row.base)
-
-    @admin.display(description=gettext_lazy("dialer"))
-    def dialer(self, row: Conflict) -> str:
-        return plain(row.ours)
-
-    @admin.display(description="CRM")
-    def crm(self, row: Conflict) -> str:
-        return plain(row.theirs)
-
-
-@admin.register(FieldChange)
-class FieldChangeAdmin(ReadOnlyAdmin, TenantScopedAdmin):
-    list_display = (
-        "field",
-        "person",
-        "before",
-        "after",
-        "loser",
-        "source",
-        "actor",
-        "rule",
-        ago_column("at", gettext_lazy("when")),
-    )
-    list_filter = (SourceFilter, RuleFilter)
-    list_select_related = ("contact",)
-    exact_search = ("contact_id",)
-    search_help_text = gettext_lazy("The contact's whole id")
-    ordering = ("-pk",)
-    fields: ClassVar[Any] = (
-        "contact",
-        "field",
-        "before",
-        "after",
-        "loser",
-        "source",
-        "actor",
-        "rule",
-        "connection",
-        "run",
-        "mapping_version",
-        "at",
-    )
-
-    @admin.display(description=gettext_lazy("contact"), ordering="contact__last_name")
-    def person(self, row: FieldChange) -> str:
-        return page_link(row.contact)
-
-    @admin.display(description=gettext_lazy("before"))
-    def before(self, row: FieldChange) -> str:
-        return plain(row.old)
-
-    @admin.display(description=gettext_lazy("after"))
-    def after(self, row: FieldChange) -> str:
-        return plain(row.new)
-
-    @admin.display(description=gettext_lazy("value that lost"))
-    def loser(self, row: FieldChange) -> str:
-        return plain(row.lost)
 
 
 @admin.register(WorkerBeat)

@@ -5,14 +5,14 @@ from typing import Any
 from uuid import UUID
 
 import phonenumbers
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.utils import flatten_fieldsets
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from integrations.admin_base import Panel, ReadOnlyAdmin, TenantScopedAdmin
-from integrations.admin_forms import TenantForm
+from integrations.admin_base import Panel, TenantScopedAdmin
 from integrations.admin_html import (
     NOTHING,
     ago,
@@ -27,6 +27,9 @@ from integrations.admin_html import (
 )
 from integrations.models import Tenant
 from integrations.registry import PROVIDERS, provider_class
+from sync import editing
+from sync.admin_contact_form import EDITABLE, SEEN, ContactForm
+from sync.admin_stories import values_panel
 from sync.models import Contact, FieldChange, SyncRecord
 
 CONTACTS = Contact._meta.db_table
@@ -50,14 +53,9 @@ class DeletedFilter(admin.SimpleListFilter):
         return queryset.exclude(deleted_at=None) if self.value() == "deleted" else queryset
 
 
-class ContactForm(TenantForm):
-    class Meta:
-        model = Contact
-        fields = "__all__"
-        help_texts = {"phone": "", "mobile_phone": ""}
+class ContactAdmin(TenantScopedAdmin):
+    """What our side may change is changed here as anywhere else: with its history, and on to the CRMs."""
 
-
-class ContactAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     form = ContactForm
     list_display = (
         "name", "company", "phone", "email", "lead_status", "do_not_call_badge",
@@ -74,7 +72,7 @@ class ContactAdmin(ReadOnlyAdmin, TenantScopedAdmin):
             gettext_lazy("Dialing"),
             {
                 "fields": (
-                    ("do_not_call_badge", "lead_status"),
+                    ("do_not_call", "lead_status"),
                     ("owner_email", "ai_score"),
                     ("call_count", "last_called_at"),
                     "last_disposition",
@@ -87,6 +85,31 @@ class ContactAdmin(ReadOnlyAdmin, TenantScopedAdmin):
         ),
     )
     custom_fields = staticmethod(code_column("custom", gettext_lazy("custom fields")))
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and (obj is None or obj.deleted_at is None)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        shown = [name for name in flatten_fieldsets(self.fieldsets) if name not in EDITABLE]
+        return [*super().get_readonly_fields(request, obj), *shown]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        (title, first), *others = super().get_fieldsets(request, obj)
+        hidden = [SEEN] if obj is not None and self.has_change_permission(request, obj) else []
+        return [(title, {**first, "fields": [*first["fields"], *hidden]}), *others]
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        author = editing.Author("person", request.user.get_username())
+        try:
+            editing.edit(obj.pk, form.edits(), author, expected_version=form.cleaned_data[SEEN])
+        except editing.VersionMismatch as error:
+            self.message_user(request, f"{error} {_('Nothing was saved.')}", messages.ERROR)
 
     @admin.display(description=gettext_lazy("name"), ordering="last_name")
     def name(self, row: Contact) -> str:
@@ -102,7 +125,7 @@ class ContactAdmin(ReadOnlyAdmin, TenantScopedAdmin):
         return (queryset.filter(matching(search_term.strip())) if search_term.strip() else queryset), False
 
     def panels(self, request: HttpRequest, row: Any) -> Sequence[Panel]:
-        return [records_panel(row), history_panel(row)]
+        return [records_panel(row), values_panel(row), history_panel(row)]
 
 
 # --- the search: each branch asks for what an index can answer -------------------------------------------------------------------

@@ -1,5 +1,5 @@
 from django.apps import AppConfig, apps
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_migrate, post_save
 from django.utils.translation import gettext_lazy as _
 
 
@@ -9,13 +9,30 @@ class SyncConfig(AppConfig):
 
     def ready(self) -> None:
         from integrations.storing import account_replaced
-        from sync import fetching, handlers, inbox, outbox, pulling, replacing, schedules, upkeep
+        from mapping.models import MappingVersion
+        from sync import (
+            backfilling,
+            fetching,
+            handlers,
+            inbox,
+            outbox,
+            pulling,
+            pushes,
+            reconciling,
+            replacing,
+            schedules,
+            upkeep,
+        )
 
         handlers.register(pulling.KIND, pulling.PullHandler())
         handlers.register(inbox.KIND, fetching.FetchHandler())
-        handlers.register(outbox.KIND, outbox.PushHandler())
+        handlers.register(pushes.KIND, outbox.PushHandler())
+        handlers.register(outbox.RESULTS, outbox.ResultsHandler())
+        handlers.register(backfilling.KIND, backfilling.BackfillHandler())
+        handlers.register(reconciling.KIND, reconciling.ReconcileHandler())
         handlers.register(upkeep.FIELDS, upkeep.FieldsHandler())
         handlers.register(upkeep.RIGHTS, upkeep.RightsHandler())
+        post_save.connect(backfilling.on_published, sender=MappingVersion, dispatch_uid="backfill_new_fields")
         account_replaced.connect(replacing.forget, dispatch_uid="sync_account_replaced")
         post_migrate.connect(
             lambda using="default", **_: schedules.install(using),

@@ -3,18 +3,17 @@
 Each is one transaction: the contact, its history, and the jobs that carry the change to the CRMs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 
-from sync import outbox, values
+from sync import pushes, values
 from sync.merge import DO_NOT_CALL, same
-from sync.models import Contact, FieldChange, Lane, SyncRecord
+from sync.models import Contact, FieldChange, Lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ def create(tenant_id: UUID, fields: Mapping[str, Any], author: Author) -> Contac
             source=author.source,
             actor=author.name,
         )
-        outbox.enqueue([contact], lane=_lane(fields), new=True)
+        pushes.enqueue([contact], lane=_lane(fields) if fields.get(DO_NOT_CALL) else Lane.EDITS, new=True)
     return contact
 
 
@@ -90,15 +89,10 @@ def _apply(contact: Contact, changed: Mapping[str, Any], held: Mapping[str, Any]
         )
         for name, value in changed.items()
     )
-    mark_changed([contact], now=now)
-    outbox.enqueue([contact], lane=_lane(changed))
-
-
-def mark_changed(contacts: Sequence[Contact], *, now: Any) -> None:
-    """Notes on the links of these contacts that our side moved."""
-    SyncRecord.objects.filter(
-        local_record_id__in=[contact.pk for contact in contacts], local_table=outbox.CONTACTS
-    ).exclude(Q(connection=None)).update(last_local_modified_at=now, updated_at=now)
+    pushes.mark_changed([contact], now=now)
+    if changed.get(DO_NOT_CALL):
+        pushes.mark_do_not_call([contact], now=now)
+    pushes.enqueue([contact], lane=_lane(changed))
 
 
 def _lane(fields: Mapping[str, Any]) -> Lane:

@@ -89,6 +89,7 @@ class Desk:
         self._ids: dict[int, set[str]] = {}
         self._moved: dict[str, str] = {}
         self._erased: set[str] = set()
+        self._deleted: set[str] = set()
         self._done: set[str] = set()
 
     def work(self, events: Sequence[InboxEvent]) -> bool:
@@ -126,13 +127,19 @@ class Desk:
             self._moved |= dict.fromkeys(losers, event.moved_to)
             if event.change == Change.ERASED:
                 self._erased |= set(event.record_ids)
+            if event.change == Change.DELETED:
+                self._deleted |= set(event.record_ids)
         return list(dict.fromkeys([*self._moved, *(one for ids in self._ids.values() for one in sorted(ids))]))
 
     def _take(self, ids: Sequence[str], writer: PageWriter, paths: Sequence[str]) -> None:
         try:
             fetched = self.provider.fetch(self.object_type, ids, paths) if ids else Fetched([])
             writer.apply_fetched(
-                fetched, moved=self._moved, erased=self._erased, along=lambda: self._note({*self._done, *ids})
+                fetched,
+                moved=self._moved,
+                erased=self._erased,
+                gone=self._deleted,
+                along=lambda: self._note({*self._done, *ids}),
             )
         except ONE_RECORDS_FAULT as error:
             if len(ids) > 1:

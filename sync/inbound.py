@@ -9,24 +9,26 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, cast
 from uuid import UUID, uuid4
 
-from django.db import connection as database
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from integrations.errors import Retry
 from integrations.models import CrmConnection
 from integrations.records import Change, ChangePage, Cursor, Fetched, RemoteEvent, RemoteRecord
 from mapping.compiled import Mapped, MappingSession
+from mapping.models import Strategy
 from mapping.policy import strategies_of
-from sync import departed, inbox, values
+from mapping.rows import CLEAR
+from sync import blanks, candidates, departed, do_not_call, erasing, holding, inbox, loops, pushes, reviews, values
 from sync.bulk import upsert
-from sync.matching import Candidate, Index, Match
-from sync.merge import Decision, merge
-from sync.models import Conflict, Contact, FeedCursor, FieldChange, SyncRecord, SyncRun
+from sync.matching import Index, Match, fuzzy_suspects, threshold_of
+from sync.merge import DO_NOT_CALL, Decision, When, at, may_replace, merge, same
+from sync.models import Contact, FeedCursor, FieldChange, Lane, SyncRecord, SyncRun
+from sync.times import FieldTimes
 
 ALREADY_RUNNING = "already_running"
 CONTACTS = Contact._meta.db_table
@@ -34,6 +36,8 @@ WRITTEN_FIELDS = [
     "first_name", "last_name", "email", "phone", "mobile_phone", "company", "title", "lead_status", "owner_email",
     "do_not_call", "last_called_at", "last_disposition", "call_count", "ai_score", "custom", "version", "updated_at",
 ]  # fmt: skip
+PROGRESS = ["created", "updated", "unchanged", "skipped", "errored", "conflicts", "expected", "api_calls"]
+"""Of a run, what a page moves. Its status may change meanwhile: somebody pauses it."""
 LINK_FIELDS = [
     "connection", "local_record_id", "local_table", "sync_status", "last_synced_at", "last_crm_modified_at",
     "error_message", "metadata", "base", "url", "updated_at",
@@ -51,6 +55,9 @@ class _Work:
     match: Match | None = None
     is_new: bool = False
     decisions: list[Decision] = field(default_factory=list)
+    quarantined: Collection[str] = ()
+    ours_at: When = None
+    theirs_at: When = None
 
     @property
     def problem(self) -> str:
@@ -68,13 +75,19 @@ class PageWriter:
         *,
         object_type: str = "",
         mapping_version: int | None = None,
+        pushes_back: bool = True,
     ) -> None:
+        """`pushes_back` False: the caller itself writes to this connection what our side has and the CRM hasn't."""
         self.connection = connection
         self.run = run
         self.session = session
         self.object_type = run.object_type if run else object_type
         self.mapping_version = run.mapping_version if run else mapping_version
         self.strategy = strategies_of(connection.tenant_id, connection.provider)
+        self.pushes_back = pushes_back
+        self.fills_only = bool(run and run.fields_only)
+        self.has_siblings = _siblings(connection)
+        self.outbound = frozenset(session.mapping.dialer_fields("outbound"))
 
     def apply(self, page: ChangePage, feed: str, expected: Cursor | None) -> None:
         """Writes the page and moves the cursor. Raises Retry when another process moved the cursor meanwhile."""
@@ -84,7 +97,8 @@ class PageWriter:
             self._lock_tenant()
             cursor = self._hold_cursor(feed, expected)
             self._depart(page.records, {}, (), (), now)
-            self._settle(works, now)
+            self._link(works)
+            self._settle([work for work in works if not self._outlived(work)], now)
             cursor.value = page.cursor
             cursor.save()
             if self.run:
@@ -97,16 +111,19 @@ class PageWriter:
         moved: Mapping[str, str],
         erased: Collection[str],
         along: Callable[[], object],
+        gone: Collection[str] = (),
     ) -> None:
         """Writes looked-up records and calls `along` in the same transaction.
 
-        `moved` says for records that are missing which one they live on in; `erased` which ones are gone for good.
+        `moved` says for records that are missing which one they live on in; `erased` which ones are gone for good, `gone` which
+        ones the CRM called deleted. Others that are missing may be hidden from this credential.
         """
         works = self._works(fetched.records)
         now = timezone.now()
         with transaction.atomic():
             self._lock_tenant()
-            self._depart(fetched.records, moved, fetched.missing, erased, now)
+            self._depart(fetched.records, moved, fetched.missing, erased, now, told=gone)
+            self._link(works)
             self._settle(works, now)
             along()
 
@@ -115,8 +132,10 @@ class PageWriter:
         return [_Work(record, self.session.inbound(record.fields)) for record in newest.values()]
 
     def _settle(self, works: Sequence[_Work], now: datetime) -> None:
-        self._link(works)
+        departed.revive([work.link for work in works if work.link and departed.is_gone(work.link)], now)
+        self._load(works)
         self._match([work for work in works if work.contact is None])
+        self._look_around(works)
         for work in works:
             self._merge(work, now)
         self._write(works, now)
@@ -128,6 +147,7 @@ class PageWriter:
         missing: Collection[str],
         erased: Collection[str],
         now: datetime,
+        told: Collection[str] = (),
     ) -> None:
         """Follows merged and converted records before anybody is matched, and notes those that are gone."""
         moves = {(one.object_type, one.id): one.moved_to for one in records if one.moved_to}
@@ -135,7 +155,9 @@ class PageWriter:
         gone = {*missing, *(one.id for one in records if one.deleted)} - {record_id for _type, record_id in moves}
         for winner in departed.redirect(self.connection, moves, now):
             self._follow(winner)
-        departed.mark_gone(self.connection, self.object_type, gone, now, erased=erased)
+        unsure = () if departed.absence_is_proof(self.connection) else {*missing} - {*told}
+        departed.mark_gone(self.connection, self.object_type, gone, now, erased=erased, unsure=unsure)
+        erasing.erase(self.connection, self.object_type, gone & {*erased}, now)
 
     def _follow(self, winner: departed.Identity) -> None:
         """Has the surviving record read afresh, by its own kind's job: it may never have changed since we read it."""
@@ -144,10 +166,7 @@ class PageWriter:
 
     def _lock_tenant(self) -> None:
         """One page at a time per tenant: two feeds may bring the same person."""
-        with database.cursor() as sql:
-            sql.execute(
-                "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"contacts:{self.connection.tenant_id}"]
-            )
+        holding.lock_tenant(self.connection.tenant_id)
 
     def _hold_cursor(self, feed: str, expected: Cursor | None) -> FeedCursor:
         cursor, _created = FeedCursor.objects.select_for_update().get_or_create(
@@ -170,6 +189,15 @@ class PageWriter:
         )
         for link in links:
             by_id[link.crm_record_id].link = link
+
+    def _outlived(self, work: _Work) -> bool:
+        """A page may have been read before we heard that its record is gone: only a later change brings the record back."""
+        link = work.link
+        if link is None or link.last_crm_modified_at is None or "unseen_at" in link.metadata:
+            return False
+        return departed.is_gone(link) and work.record.modified_at <= link.last_crm_modified_at
+
+    def _load(self, works: Sequence[_Work]) -> None:
         ids = [work.link.local_record_id for work in works if work.link and work.link.local_record_id]
         contacts = Contact.objects.select_for_update().in_bulk(ids)
         for work in works:
@@ -177,11 +205,12 @@ class PageWriter:
                 work.contact = contacts.get(work.link.local_record_id)
 
     def _match(self, works: Sequence[_Work]) -> None:
-        works = [work for work in works if _to_import(work)]
-        index = Index(self._candidates(works)) if works else Index([])
+        works = [work for work in works if _to_import(work) and not self.fills_only]
+        known = {work.record.id: values.storable(work.mapped.values) for work in works}
+        index = Index(candidates.exact(self.connection, known))
         found: dict[UUID, _Work] = {}
         for work in works:
-            work.match = index.match(work.mapped.values)
+            work.match = index.match(work.mapped.values, work.record.id)
             if work.match.id:
                 found[work.match.id] = work
             else:
@@ -190,26 +219,43 @@ class PageWriter:
         for contact in Contact.objects.select_for_update().filter(pk__in=list(found)):
             found[contact.pk].contact = contact
 
-    def _candidates(self, works: Sequence[_Work]) -> list[Candidate]:
-        emails = {str(work.mapped.values.get("email") or "") for work in works} - {""}
-        phones = {str(work.mapped.values.get(name) or "") for work in works for name in ("phone", "mobile_phone")} - {
-            ""
-        }
-        if not emails and not phones:
-            return []
-        taken = SyncRecord.objects.filter(connection=self.connection, local_table=CONTACTS).values("local_record_id")
-        rows = (
-            Contact.objects.filter(tenant_id=self.connection.tenant_id, deleted_at=None)
-            .filter(Q(email__in=emails) | Q(phone__in=phones) | Q(mobile_phone__in=phones))
-            .exclude(pk__in=taken.filter(local_record_id__isnull=False))
-            .values_list("pk", "email", "phone", "mobile_phone", "last_name")
+    def _note_doubts(self, links: Sequence[tuple[_Work, SyncRecord]]) -> None:
+        """Who may be somebody we know gets a review; who has nobody in common is compared by name and company."""
+        new = [(work, link) for work, link in links if work.is_new and work.match]
+        strangers = [(work, link) for work, link in new if work.match and not work.match.suspects]
+        alike = candidates.alike(
+            self.connection,
+            [values.storable(work.mapped.values) for work, _link in strangers],
+            threshold_of(self.connection.settings),
+            besides=[work.contact.pk for work, _link in new if work.contact],
         )
-        return [
-            Candidate(pk, email, frozenset({phone, mobile} - {""}), last_name)
-            for pk, email, phone, mobile, last_name in rows
-        ]
+        doubts = [(work, link, work.match.suspects) for work, link in new if work.match]
+        doubts += [(*strangers[at], fuzzy_suspects(found)) for at, found in alike.items()]
+        reviews.note(
+            self.connection,
+            [reviews.Doubt(work.contact.pk, link, suspects) for work, link, suspects in doubts if work.contact],
+        )
 
     # --- deciding ---------------------------------------------------------------------------------------------------
+
+    def _look_around(self, works: Sequence[_Work]) -> None:
+        """What deciding needs to know of the page as a whole: which fields are quarantined, and when a field was changed."""
+        known = [work for work in works if work.contact is not None]
+        quarantined = loops.quarantined(work.link.pk for work in known if work.link)
+        times = FieldTimes(
+            self.connection,
+            self.object_type,
+            [work.record.id for work in known],
+            [work.contact.pk for work in known if work.contact and not work.is_new],
+        )
+        for work in known:
+            work.quarantined = quarantined.get(work.link.pk, set()) if work.link else set()
+            work.ours_at = partial(times.ours, cast("Contact", work.contact), work.link)
+            work.theirs_at = partial(times.theirs, work.record)
+
+    def _strategy(self, work: _Work, name: str) -> str:
+        """What the CRM makes of a quarantined field is taken over: else both sides would go on in turn."""
+        return Strategy.CRM_WINS.value if name in work.quarantined else self.strategy(name)
 
     def _merge(self, work: _Work, now: datetime) -> None:
         contact = work.contact
@@ -217,14 +263,17 @@ class PageWriter:
             return
         theirs = values.storable(work.mapped.values)
         base = work.link.base if work.link else {}
-        work.decisions = merge(
+        sides = blanks.inbound(self.session.mapping.blank_rules, base, values.read(contact, theirs), theirs)
+        merged = merge(
             base,
-            values.read(contact, theirs),
-            theirs,
-            strategy=self.strategy,
-            ours_at=work.link.last_local_modified_at if work.link else contact.updated_at,
-            theirs_at=work.record.modified_at,
+            sides.ours,
+            sides.theirs,
+            strategy=partial(self._strategy, work),
+            ours_at=work.ours_at,
+            theirs_at=work.theirs_at,
         )
+        said = do_not_call.said_at(work.link.metadata) if work.link else None
+        work.decisions = [do_not_call.keep(one, said, work.record.modified_at) for one in merged] + sides.decided
         changes = {one.field: one.value for one in work.decisions if one.changed}
         if changes and not work.is_new:
             contact.version += 1
@@ -239,9 +288,55 @@ class PageWriter:
         Contact.objects.bulk_create([work.contact for work in touched if work.is_new])
         upsert(Contact, [work.contact for work in touched if not work.is_new], WRITTEN_FIELDS)
         links = [(work, link) for work in works if (link := self._linked(work, now)) is not None]
+        found = {
+            work.contact.pk: departed.identity_of(link)
+            for work, link in links
+            if work.match and work.match.id and work.contact
+        }
+        departed.take_over(self.connection, found, now)
         upsert(SyncRecord, [link for _work, link in links], LINK_FIELDS)
+        self._note_doubts(links)
         FieldChange.objects.bulk_create([row for work in touched for row in self._history(work, now)])
-        Conflict.objects.bulk_create([row for work, link in links for row in self._conflicts(work, link, now)])
+        holding.keep(self._merged(works, links), now)
+        self._push([work for work in works if work.decisions and not work.is_new], now)
+
+    def _push(self, works: Sequence[_Work], now: datetime) -> None:
+        """What changed here goes to the other CRMs that know the contact, and what our side kept goes back to this one."""
+        changed = [work for work in works if any(one.changed for one in work.decisions)]
+        if self.has_siblings and changed:
+            self._note_elsewhere(changed, now)
+        for lane in (Lane.DO_NOT_CALL, Lane.BACKFILL if self.run else Lane.EDITS):
+            if self.has_siblings:
+                pushes.enqueue(self._of_lane(changed, lane), lane=lane, except_for=self.connection.pk)
+            if self.pushes_back:
+                kept = [work for work in works if self._ahead(work)]
+                pushes.enqueue(self._of_lane(kept, lane), lane=lane, only_for=self.connection.pk)
+
+    def _note_elsewhere(self, changed: Sequence[_Work], now: datetime) -> None:
+        """For the other CRMs it is our side that moved."""
+        pushes.mark_changed([work.contact for work in changed if work.contact], now=now, except_for=self.connection.pk)
+        barred = [work.contact for work in changed if work.contact and _forbids_calls(work)]
+        pushes.mark_do_not_call(barred, now=now, except_for=self.connection.pk)
+
+    def _of_lane(self, works: Sequence[_Work], lane: Lane) -> list[Contact]:
+        return [work.contact for work in works if work.contact and self._lane(work) == lane]
+
+    def _lane(self, work: _Work) -> Lane:
+        if any(one.changed or not same(one.value, one.agreed) for one in work.decisions if one.field == DO_NOT_CALL):
+            return Lane.DO_NOT_CALL
+        return Lane.BACKFILL if self.run else Lane.EDITS
+
+    def _ahead(self, work: _Work) -> bool:
+        """Whether our side holds something that the CRM has to get."""
+        rules = self.session.mapping.blank_rules
+        return any(
+            one.field in self.outbound
+            and not one.is_open
+            and one.field not in work.quarantined
+            and not same(one.value, one.agreed)
+            and may_replace(rules.get(one.field, CLEAR), one.value, one.agreed)
+            for one in work.decisions
+        )
 
     def _linked(self, work: _Work, now: datetime) -> SyncRecord | None:
         """The link as it has to be written; None when it stands as it is."""
@@ -257,6 +352,7 @@ class PageWriter:
             sync_direction="inbound",
         )
         before = (
+            link.sync_status == SyncRecord.Status.CONFLICT,
             link.base,
             link.last_crm_modified_at,
             link.error_message or "",
@@ -267,19 +363,28 @@ class PageWriter:
         metadata = _without(link.metadata, "inactive", *departed.MARKS)
         if record.inactive:
             metadata["inactive"] = True
-        if work.match and work.match.rivals:
-            metadata["may_be"] = [str(one) for one in work.match.rivals]
+        if work.match and work.match.suspects:
+            metadata["may_be"] = [str(one.id) for one in work.match.suspects]
         stamp = max(filter(None, (link.last_crm_modified_at, record.modified_at)))
-        after = (base, stamp, work.problem, record.url, metadata, contact.pk)
-        if work.link and before == after:
+        is_open = any(one.is_open for one in work.decisions)
+        problem = work.problem or (link.error_message or "" if self.fills_only else "")
+        after = (base, stamp, problem, record.url, metadata, contact.pk)
+        if work.link and before == (is_open, *after):
             return None
         link.base, link.last_crm_modified_at, link.error_message, link.url, link.metadata, link.local_record_id = after
         link.connection = self.connection
         link.local_table = CONTACTS
         link.last_synced_at = now
         link.updated_at = now
-        link.sync_status = _status(work, base)
+        link.sync_status = self._status(work)
         return link
+
+    def _status(self, work: _Work) -> str:
+        if work.mapped.problems:
+            return SyncRecord.Status.ERROR
+        if any(one.is_open for one in work.decisions):
+            return SyncRecord.Status.CONFLICT
+        return SyncRecord.Status.PENDING if not work.is_new and self._ahead(work) else SyncRecord.Status.SYNCED
 
     def _history(self, work: _Work, now: datetime) -> list[FieldChange]:
         contact = work.contact
@@ -289,7 +394,7 @@ class PageWriter:
         return [
             self._change(contact, one.field, one.ours, one.value, now, rule=one.strategy, lost=one.lost)
             for one in work.decisions
-            if one.changed or one.conflict
+            if one.changed or (one.conflict and not one.is_open)
         ]
 
     def _change(self, contact: Any, name: str, old: Any, new: Any, now: datetime, **more: Any) -> FieldChange:
@@ -308,26 +413,12 @@ class PageWriter:
             **more,
         )
 
-    def _conflicts(self, work: _Work, link: SyncRecord, now: datetime) -> list[Conflict]:
+    def _merged(self, works: Sequence[_Work], links: Sequence[tuple[_Work, SyncRecord]]) -> list[holding.Merged]:
+        written = {work.record.id: link for work, link in links}
         return [
-            Conflict(
-                tenant_id=self.connection.tenant_id,
-                record=link,
-                contact=work.contact,
-                field=one.field,
-                base=one.base,
-                ours=one.ours,
-                theirs=one.theirs,
-                ours_at=link.last_local_modified_at,
-                theirs_at=work.record.modified_at,
-                status=Conflict.Status.DECIDED,
-                strategy=one.strategy,
-                winner=one.winner,
-                created_at=now,
-                decided_at=now,
-            )
-            for one in work.decisions
-            if one.conflict
+            holding.Merged(link, work.contact, work.decisions, partial(at, work.ours_at), partial(at, work.theirs_at))
+            for work in works
+            if work.contact and work.decisions and (link := written.get(work.record.id, work.link)) is not None
         ]
 
     def _count(self, run: SyncRun, works: Sequence[_Work], page: ChangePage) -> None:
@@ -339,7 +430,7 @@ class PageWriter:
         run.errored += sum(1 for work in works if work.contact is not None and work.mapped.problems)
         run.conflicts += sum(1 for work in works if any(one.conflict for one in work.decisions))
         run.expected = page.total if page.total is not None else run.expected
-        run.save()
+        run.save(update_fields=PROGRESS)
 
 
 def _to_import(work: _Work) -> bool:
@@ -357,7 +448,7 @@ def _was_gone(work: _Work) -> bool:
 
 
 def _changed(work: _Work) -> bool:
-    return any(one.changed or one.conflict for one in work.decisions)
+    return any(one.changed or (one.conflict and not one.is_open) for one in work.decisions)
 
 
 def _verdict(work: _Work) -> str:
@@ -368,12 +459,14 @@ def _verdict(work: _Work) -> str:
     return "updated" if any(one.changed for one in work.decisions) else "unchanged"
 
 
-def _status(work: _Work, base: dict[str, Any]) -> str:
-    if work.mapped.problems:
-        return SyncRecord.Status.ERROR
-    ours = {one.field: one.value for one in work.decisions}
-    differs = any(base.get(name) != value for name, value in ours.items())
-    return SyncRecord.Status.PENDING if differs else SyncRecord.Status.SYNCED
+def _siblings(connection: CrmConnection) -> bool:
+    """Whether the tenant keeps contacts in other CRMs, too."""
+    others = CrmConnection.objects.filter(tenant_id=connection.tenant_id).exclude(pk=connection.pk)
+    return bool(others.exclude(status=CrmConnection.Status.DISCONNECTED).exists())
+
+
+def _forbids_calls(work: _Work) -> bool:
+    return any(one.field == DO_NOT_CALL and one.changed and bool(one.value) for one in work.decisions)
 
 
 def _without(metadata: dict[str, Any], *keys: str) -> dict[str, Any]:

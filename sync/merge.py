@@ -8,6 +8,7 @@ nothing on either side, and is found again until that person has decided.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from mapping.rows import FILL, IGNORE
@@ -61,12 +62,21 @@ def merge(
     A field that `base` doesn't hold was agreed to be blank: the side that has a value then gives it to the other.
     """
     return [
-        _decide(name, base.get(name), ours.get(name), value, strategy, (_at(ours_at, name), _at(theirs_at, name)))
+        _decide(
+            name, base.get(name), ours.get(name), value, strategy, partial(_later_is_ours, ours_at, theirs_at, name)
+        )
         for name, value in theirs.items()
     ]
 
 
-def _at(when: When, name: str) -> datetime | None:
+def _later_is_ours(ours_at: When, theirs_at: When, name: str) -> bool:
+    """Times that have to be looked up are asked for only where they decide."""
+    ours, theirs = at(ours_at, name), at(theirs_at, name)
+    return ours is not None and theirs is not None and ours > theirs
+
+
+def at(when: When, name: str) -> datetime | None:
+    """When a side changed the field."""
     return when(name) if callable(when) else when
 
 
@@ -76,7 +86,7 @@ def _decide(
     ours: Any,
     theirs: Any,
     strategy: Callable[[str], str],
-    times: tuple[datetime | None, datetime | None],
+    later_is_ours: Callable[[], bool],
 ) -> Decision:
     sides = Decision(name, ours, base, changed=False, base=base, ours=ours, theirs=theirs)
     if same(ours, theirs):
@@ -87,13 +97,13 @@ def _decide(
         return replace(sides, value=theirs, agreed=theirs, changed=True)
     rule = strategy(name)
     conflict = replace(sides, conflict=True, strategy=rule)
-    value, winner = _decided(name, rule, conflict, times)
+    value, winner = _decided(name, rule, conflict, later_is_ours)
     if not winner:
         return conflict
     return replace(conflict, value=value, agreed=theirs, changed=not same(value, ours), winner=winner)
 
 
-def _decided(name: str, rule: str, sides: Decision, times: tuple[datetime | None, datetime | None]) -> tuple[Any, str]:
+def _decided(name: str, rule: str, sides: Decision, later_is_ours: Callable[[], bool]) -> tuple[Any, str]:
     """What to hold from now on, and who won: crm, dialer or both. Nobody: a person has to decide."""
     if name == DO_NOT_CALL:
         return True, "dialer" if sides.ours else "crm"  # whoever says "don't" is believed
@@ -102,9 +112,8 @@ def _decided(name: str, rule: str, sides: Decision, times: tuple[datetime | None
     if rule == "field_level_merge":
         combined = combine(sides.base, sides.ours, sides.theirs)
         return (None, "") if combined is NOT_COMBINED else (combined, "both")
-    ours_at, theirs_at = times
-    later_is_ours = rule == "last_write_wins" and ours_at is not None and theirs_at is not None and ours_at > theirs_at
-    return (sides.ours, "dialer") if rule == "dialer_wins" or later_is_ours else (sides.theirs, "crm")
+    ours_wins = rule == "dialer_wins" or (rule == "last_write_wins" and later_is_ours())
+    return (sides.ours, "dialer") if ours_wins else (sides.theirs, "crm")
 
 
 NOT_COMBINED = object()

@@ -1,8 +1,12 @@
-"""One pass over an object type of a connection: from the cursor, or from the start."""
+"""One pass over an object type of a connection: from the cursor, or from the start.
+
+A back-fill is such a pass with a cursor of its own: it reads all records again, for some fields only, and moves nothing else.
+A paused run stops after the page at hand; the cursor stands where it goes on.
+"""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 
 from django.utils import timezone
 
@@ -10,11 +14,12 @@ from integrations.crm import open_crm
 from integrations.errors import CrmError, Throttled
 from integrations.models import CrmConnection
 from integrations.transport.client import Patience
+from mapping.compiled import CompiledMapping
 from mapping.publishing import compiled
 from sync.inbound import PageWriter
 from sync.models import FeedCursor, SyncRun
 
-Progress = Callable[[SyncRun], None]
+Progress = Callable[[SyncRun], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +31,23 @@ class Pulled:
     """Seconds until the quota allows it."""
 
 
-def feed_of(object_type: str) -> str:
+def feed_of(object_type: str, run: SyncRun | None = None) -> str:
+    """The feed whose cursor a run moves: a back-fill has its own."""
+    if run is not None and run.kind == SyncRun.Kind.BACKFILL:
+        return f"backfill:{run.pk}"
     return f"poll:{object_type}"
+
+
+def only(mapping: CompiledMapping, fields: Collection[str]) -> CompiledMapping:
+    """The rows of these dialer fields alone."""
+    return replace(mapping, rows=tuple(row for row in mapping.rows if row.field.key in fields))
+
+
+def is_paused(run: SyncRun) -> bool:
+    """Whether somebody paused it meanwhile."""
+    if SyncRun.objects.filter(pk=run.pk, status=SyncRun.Status.PAUSED).exists():
+        run.status = SyncRun.Status.PAUSED
+    return bool(run.status == SyncRun.Status.PAUSED)
 
 
 def pull(
@@ -45,9 +65,11 @@ def pull(
     `full` starts over. `run` goes on with an earlier slice's run. A used-up quota ends the slice; any other error of the CRM is
     noted on the run and raised. What was applied by then stays.
     """
-    cursor = FeedCursor.objects.filter(connection=connection, feed=feed_of(object_type)).first()
+    feed = feed_of(object_type, run)
+    cursor = FeedCursor.objects.filter(connection=connection, feed=feed).first()
     held = (cursor.value or None) if cursor else None
     mapping = compiled(connection, object_type)
+    engine = only(mapping.engine, run.fields_only) if run and run.fields_only else mapping.engine
     provider, api = open_crm(connection, patience)
     run = run or SyncRun.objects.create(
         tenant_id=connection.tenant_id,
@@ -59,26 +81,28 @@ def pull(
     started, calls_before = time.monotonic(), run.api_calls
     start = None if full else held
     try:
-        with mapping.engine.session() as session:
+        with engine.session() as session:
             writer = PageWriter(connection, run, session)
-            for page in provider.changes(object_type, start, mapping.engine.crm_fields):
+            for page in provider.changes(object_type, start, engine.crm_fields):
                 run.api_calls = calls_before + api.calls
-                writer.apply(page, feed_of(object_type), held)
+                writer.apply(page, feed, held)
                 held = page.cursor
                 if progress:
                     progress(run)
+                if is_paused(run):
+                    return Pulled(run, finished=False)
                 if seconds is not None and time.monotonic() - started > seconds:
                     return Pulled(run, finished=False)
     except Throttled as error:
         run.api_calls = calls_before + api.calls
-        run.save()
+        run.save(update_fields=["api_calls"])
         return Pulled(run, finished=False, wait=error.after or 1.0)
     except CrmError as error:
         run.api_calls = calls_before + api.calls
         _finish(run, error)
         raise
     run.api_calls = calls_before + api.calls
-    FeedCursor.objects.filter(connection=connection, feed=feed_of(object_type)).update(complete_at=timezone.now())
+    FeedCursor.objects.filter(connection=connection, feed=feed).update(complete_at=timezone.now())
     return Pulled(_finish(run), finished=True)
 
 

@@ -49,6 +49,8 @@ class PullHandler:
     def work(self, provider: CrmProvider, claimed: Claim) -> Result:
         job = claimed.jobs[0]
         connection = CrmConnection.objects.select_related("tenant").get(pk=job.connection_id)
+        if _is_paused(connection, job.key):
+            return Result([Outcome(job, "done")])
         try:
             pulled = pull(
                 connection,
@@ -62,9 +64,40 @@ class PullHandler:
             if error.cause == ALREADY_RUNNING:
                 return Result([Outcome(job, "done")])
             raise
-        if pulled.finished:
+        if pulled.finished or pulled.run.status == SyncRun.Status.PAUSED:
             return Result([Outcome(job, "done")])
         return Result([Outcome(job, "ready", wait=pulled.wait, counts=False, payload={"run": pulled.run.pk})])
+
+
+def pause(run: SyncRun) -> bool:
+    """Stops a run after the page at hand, and keeps new ones of the same feed from starting. False: it was not running."""
+    return bool(SyncRun.objects.filter(pk=run.pk, status=SyncRun.Status.RUNNING).update(status=SyncRun.Status.PAUSED))
+
+
+def resume(run: SyncRun, kind: str) -> bool:
+    """Has a paused run go on where it stopped, as a job of this kind. False: it was not paused."""
+    with transaction.atomic():
+        found = SyncRun.objects.filter(pk=run.pk, status=SyncRun.Status.PAUSED).update(status=SyncRun.Status.RUNNING)
+        if found:
+            key = str(run.pk) if run.kind == SyncRun.Kind.BACKFILL else run.object_type
+            queue.enqueue(
+                [
+                    SyncJob(
+                        tenant_id=run.tenant_id,
+                        connection_id=run.connection_id,
+                        kind=kind,
+                        key=key,
+                        payload={"run": run.pk},
+                        lane=Lane.BACKFILL,
+                    )
+                ]
+            )
+    return bool(found)
+
+
+def _is_paused(connection: CrmConnection, object_type: str) -> bool:
+    runs = SyncRun.objects.filter(connection=connection, object_type=object_type, status=SyncRun.Status.PAUSED)
+    return bool(runs.filter(kind__in=[SyncRun.Kind.INITIAL, SyncRun.Kind.CATCH_UP]).exists())
 
 
 def _run_to_go_on(payload: dict[str, Any]) -> SyncRun | None:

@@ -5,6 +5,7 @@ lease that runs out puts its jobs back. Waking a worker is a hint and may be los
 """
 
 import uuid
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -78,11 +79,14 @@ def enqueue(jobs: Iterable[SyncJob]) -> None:
 
 
 def _hurry(rows: Sequence[SyncJob]) -> None:
-    """Takes the twins that were waiting already into the lane of these rows, and lets them wait no longer."""
+    """Takes the twins that were waiting already into the first lane, and lets them wait no longer."""
+    keys: dict[tuple[uuid.UUID, str], list[str]] = defaultdict(list)
     for row in rows:
+        keys[row.connection_id, row.kind].append(row.key)
+    for (connection_id, kind), found in keys.items():
         SyncJob.objects.filter(
-            connection_id=row.connection_id, kind=row.kind, key=row.key, state="ready", lane__gt=row.lane
-        ).update(lane=row.lane, not_before=Now())
+            connection_id=connection_id, kind=kind, key__in=found, state="ready", lane__gt=Lane.DO_NOT_CALL
+        ).update(lane=Lane.DO_NOT_CALL, not_before=Now())
 
 
 def wake(connection_id: uuid.UUID) -> bool:
@@ -153,6 +157,7 @@ _CLAIM = """
 WITH next AS (
     SELECT id FROM sync_jobs waiting
     WHERE connection_id = %(connection)s AND state = 'ready' AND kind = %(kind)s AND not_before <= clock_timestamp()
+      AND lane <= %(last_lane)s
       AND NOT EXISTS (
         SELECT 1 FROM sync_jobs busy
         WHERE busy.connection_id = waiting.connection_id AND busy.kind = waiting.kind AND busy.key = waiting.key
@@ -182,9 +187,14 @@ def next_in_line(connection_id: uuid.UUID) -> tuple[str, int] | None:
     return first
 
 
-def claim(connection_id: uuid.UUID, kind: str, limit: int) -> Claim:
-    """Takes up to `limit` due jobs of this kind, and counts the attempt. Commits at once."""
-    token = uuid.uuid4()
+def claim(
+    connection_id: uuid.UUID, kind: str, limit: int, *, last_lane: int = Lane.BACKFILL, joins: Claim | None = None
+) -> Claim:
+    """Takes up to `limit` due jobs of this kind, of lanes up to `last_lane`, and counts the attempt. Commits at once.
+
+    `joins` is a claim whose token the jobs are to share; only the new ones are given.
+    """
+    token = joins.token if joins else uuid.uuid4()
     with transaction.atomic(), database.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         now = cursor.fetchone()[0]
@@ -194,6 +204,7 @@ def claim(connection_id: uuid.UUID, kind: str, limit: int) -> Claim:
                 "connection": connection_id,
                 "kind": kind,
                 "limit": limit,
+                "last_lane": last_lane,
                 "token": token,
                 "lease": settings.JOB_LEASE_SECONDS,
                 "now": now,

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-import phonenumbers
 from rest_framework import serializers
 
 from mapping.fields import DIALER_FIELDS, UnknownFieldError, dialer_field
 from sync.models import Contact, SyncRecord
+from sync.phone_numbers import to_e164
 from sync.values import storable
 
 LONGEST_CUSTOM = 16 * 1024
@@ -83,16 +83,10 @@ class ContactWrite(serializers.Serializer[Any]):
         """Numbers without a country code are read as the tenant's home country's."""
         if not value or not value.strip():
             return None
-        region = self.context["region"]
         try:
-            number = phonenumbers.parse(value, region)
-        except phonenumbers.NumberParseException:
-            number = None
-        if number is None or not phonenumbers.is_valid_number(number):
-            raise serializers.ValidationError(
-                f"This is no valid phone number of {region}. Send it with + and its country code."
-            )
-        return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+            return to_e164(value, self.context["region"])
+        except ValueError as error:
+            raise serializers.ValidationError(str(error)) from error
 
     def validate_custom(self, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:

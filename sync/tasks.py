@@ -8,7 +8,7 @@ from django_q.models import Task
 
 from integrations import tenancy
 from integrations.models import CrmConnection
-from sync import inbox, pulling, queue, upkeep
+from sync import certificates, inbox, pulling, queue, reconciling, upkeep
 from sync.work import work as work_jobs
 
 
@@ -24,7 +24,8 @@ def sweep() -> None:
 
 
 def tidy() -> None:
-    """Forgets the task queue's own notes on failed wake-ups after a week."""
+    """Forgets what abandoned reconciliations listed, and after a week the task queue's own notes on failed wake-ups."""
+    certificates.forget_abandoned()
     Task.objects.filter(stopped__lt=timezone.now() - timedelta(days=7)).delete()
 
 
@@ -32,6 +33,12 @@ def catch_up() -> None:
     """Asks every working connection for what changed since the last pass."""
     with tenancy.everyone():
         pulling.enqueue_all(_working())
+
+
+def reconcile() -> None:
+    """Compares, every night, all that the CRMs have with all that we hold."""
+    with tenancy.everyone():
+        reconciling.enqueue_all(_working())
 
 
 def read_fields() -> None:

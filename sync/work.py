@@ -16,9 +16,10 @@ from django.db import transaction
 from integrations import errors, tenancy
 from integrations.crm import open_crm
 from integrations.models import CrmConnection
+from integrations.providers.base import CrmProvider
 from integrations.registry import provider_class
 from integrations.transport import retry
-from integrations.transport.client import WORKER, Patience
+from integrations.transport.client import WORKER, CrmApi, Patience
 from sync import queue
 from sync.bulk import upsert
 from sync.handlers import Result, handler_of
@@ -44,13 +45,14 @@ def work(connection_id: UUID, *, seconds: float = SLICE_SECONDS, patience: Patie
     with tenancy.scope(connection.tenant_id):
         queue.answer_wake_up(connection_id)
         started = time.monotonic()
+        opened: Opened = {}
         while time.monotonic() - started < seconds:
             connection.refresh_from_db(fields=["status"])
             first = queue.next_in_line(connection_id) if connection.is_usable else None
             if first is None:
                 return done
             kind, lane = first
-            outcomes = _one_batch(connection, kind, patience)
+            outcomes = _one_batch(connection, kind, lane, patience, opened)
             done.update(outcome.state for outcome in outcomes)
             if not outcomes or any(map(_ends_the_slice, outcomes)):
                 return done
@@ -60,19 +62,29 @@ def work(connection_id: UUID, *, seconds: float = SLICE_SECONDS, patience: Patie
     return done
 
 
-def _one_batch(connection: CrmConnection, kind: str, patience: Patience) -> list[Outcome]:
+Opened = dict[tuple[str, bool], tuple[CrmProvider, CrmApi]]
+"""By kind and urgency: what a client has read of the CRM's schema serves all batches of a slice."""
+
+
+def _one_batch(connection: CrmConnection, kind: str, lane: int, patience: Patience, opened: Opened) -> list[Outcome]:
+    """What must not wait travels by itself, past the breaker and with a quota of its own."""
     handler = handler_of(kind)
-    claimed = queue.claim(connection.pk, kind, handler.batch_size(provider_class(connection.provider)))
+    urgent = lane == Lane.DO_NOT_CALL
+    size = handler.batch_size(provider_class(connection.provider))
+    claimed = queue.claim(connection.pk, kind, size, last_lane=lane if urgent else Lane.BACKFILL)
     if not claimed.jobs:
         return []
-    provider, api = open_crm(connection, patience)
+    if (kind, urgent) not in opened:
+        opened[kind, urgent] = open_crm(connection, replace(patience, urgent=urgent))
+    provider, api = opened[kind, urgent]
+    calls_before = api.calls
     pause = float(connection.settings.get("unknown_outcome_pause", provider.unknown_outcome_pause))
     try:
         result = handler.work(provider, claimed)
     except errors.CrmError as error:
         # The batch broke off somewhere: once anything was sent, some of its jobs may be written already.
         outcomes = [judge(job, error, pause) for job in claimed.jobs]
-        result = Result([replace(one, maybe_written=one.maybe_written or api.calls > 0) for one in outcomes])
+        result = Result([replace(one, maybe_written=one.maybe_written or api.calls > calls_before) for one in outcomes])
     except Exception as error:
         log.exception("A job of kind %s failed in our own code", kind)
         result = Result([_our_fault(job, error) for job in claimed.jobs])

@@ -26,12 +26,15 @@ from integrations.models import (
 )
 from mapping.models import ConflictPolicy, CrmField, CrmObject, FieldMapping, MappingVersion, SchemaChange
 from sync.models import (
+    Certificate,
     Conflict,
     Contact,
     FeedCursor,
     FieldChange,
     InboxEvent,
     Lane,
+    MatchReview,
+    Quarantine,
     SyncJob,
     SyncRecord,
     SyncRun,
@@ -224,6 +227,19 @@ def run(of: CrmConnection, **fields: Any) -> SyncRun:
     return _make(SyncRun, tenant_id=of.tenant_id, connection=of, **{**defaults, **fields})
 
 
+def certificate(of: CrmConnection, **fields: Any) -> Certificate:
+    defaults = {
+        "object_type": "contacts",
+        "as_of": now(),
+        "remote_count": 100,
+        "local_count": 100,
+        "missing": [f"{of.tenant.slug}-9"],
+        "repaired": 1,
+        "complete": True,
+    }
+    return _make(Certificate, tenant_id=of.tenant_id, connection=of, **{**defaults, **fields})
+
+
 def job(of: CrmConnection, **fields: Any) -> SyncJob:
     defaults = {"kind": "pull", "key": f"contacts-of-{of.tenant.slug}", "lane": Lane.BACKFILL, "state": "ready"}
     return _make(SyncJob, tenant_id=of.tenant_id, connection=of, **{**defaults, **fields})
@@ -260,6 +276,24 @@ def cursor(of: CrmConnection, feed: str = "poll:contacts", **fields: Any) -> Fee
 def conflict(of: SyncRecord, about: Contact, **fields: Any) -> Conflict:
     defaults = {"field": "company", "base": "old", "ours": f"ours-{of.crm_record_id}", "theirs": "theirs"}
     return _make(Conflict, tenant_id=of.tenant_id, record=of, contact=about, **{**defaults, **fields})
+
+
+def quarantine(of: SyncRecord, about: Contact, **fields: Any) -> Quarantine:
+    defaults = {
+        "field": "phone",
+        "ours": f"ours-{of.crm_record_id}",
+        "theirs": "x",
+        "bounces": 2,
+        "reason": "It bounced.",
+    }
+    return _make(Quarantine, tenant_id=of.tenant_id, record=of, contact=about, **{**defaults, **fields})
+
+
+def review(about: Contact, **fields: Any) -> MatchReview:
+    """Whether the contact is the same person as another one that is made for it."""
+    other = contact(about.tenant, first_name="Gracie", email="", phone="")
+    defaults = {"by": "fuzzy", "score": 0.93, "reasons": ["name_company_alike"]}
+    return _make(MatchReview, tenant_id=about.tenant_id, contact=about, candidate=other, **{**defaults, **fields})
 
 
 def change(of: Contact, **fields: Any) -> FieldChange:
@@ -338,8 +372,9 @@ def world(owner: Tenant) -> World:
     rows: list[Any] = [
         owner, first, grace, linked, called, api_key(owner), breaker(first), rate_window(first), usage(first), mapping(owner),
         mapping_version(owner), crm_field(first), crm_object(first), schema_change(first), policy(owner), disposition(owner),
-        run(first), dead_job(first), event(first),
-        cursor(first), conflict(linked, grace), change(grace), worker_beat(), finished_task(Success), finished_task(Failure),
+        run(first), certificate(first), dead_job(first), event(first),
+        cursor(first), conflict(linked, grace), quarantine(linked, grace),
+        change(grace), review(grace), worker_beat(), finished_task(Success), finished_task(Failure),
         queued_task(), Schedule.objects.create(name=f"of {owner.slug}", func="sync.tasks.sweep"), Group.objects.first(),
     ]  # fmt: skip
     person = tenant_admin(owner)

@@ -34,6 +34,8 @@ class Patience:
 
     turn: float
     retry: float
+    urgent: bool = False
+    """Goes through an open breaker, and may take the share of a quota that is kept for such requests."""
 
 
 WORKER = Patience(turn=3.0, retry=0.0)
@@ -153,7 +155,7 @@ class CrmApi:
         known = [self._limits.get(bucket) or RateLimit(bucket, 1_000_000, 1.0) for bucket in buckets]
         if known:
             known += [limit for limit in self._limits.values() if limit.shared and limit.bucket not in buckets]
-        slot = limits.take(str(self.connection_id), known, max_wait=self.patience.turn)
+        slot = limits.take(str(self.connection_id), known, max_wait=self.patience.turn, urgent=self.patience.urgent)
         if slot.wait < 0:
             raise errors.Throttled(
                 f"This connection has used its share of requests to {self.provider.label} for now.", after=-slot.wait
@@ -162,6 +164,8 @@ class CrmApi:
             time.sleep(slot.wait)
 
     def _ask_breaker(self) -> None:
+        if self.patience.urgent:
+            return  # its answer is a probe as good as any
         wait = breaker.enter(str(self.connection_id))
         if wait > 0:
             raise errors.BreakerOpen(

@@ -32,11 +32,14 @@ def bucket_key(connection_id: str, bucket: str) -> str:
     return f"{connection_id}:{bucket}"
 
 
-def take(connection_id: str, limits: Sequence[RateLimit], *, max_wait: float) -> Slot:
-    """Reserves one request in every bucket, and gives the longest wait, or the first refusal."""
+def take(connection_id: str, limits: Sequence[RateLimit], *, max_wait: float, urgent: bool = False) -> Slot:
+    """Reserves one request in every bucket, and gives the longest wait, or the first refusal.
+
+    An `urgent` one may take a slot of the share that others leave free; see `sql.RESERVED`.
+    """
     longest = Slot("", 0.0)
     for limit in limits:
-        wait = _take_one(connection_id, limit, max_wait)
+        wait = _take_one(connection_id, limit, max_wait, urgent=urgent)
         if wait < 0:
             return Slot(limit.bucket, wait)
         if wait > longest.wait:
@@ -44,13 +47,15 @@ def take(connection_id: str, limits: Sequence[RateLimit], *, max_wait: float) ->
     return longest
 
 
-def _take_one(connection_id: str, limit: RateLimit, max_wait: float) -> float:
+def _take_one(connection_id: str, limit: RateLimit, max_wait: float, *, urgent: bool) -> float:
     key = f"shared:{limit.bucket}" if limit.shared else bucket_key(connection_id, limit.bucket)
     owner = None if limit.shared else connection_id
-    return _call(
-        "SELECT dialbridge_take_slot(%s, %s, %s, %s, %s)",
-        [key, owner, limit.limit, limit.seconds + MARGIN_SECONDS, max_wait],
-    )
+    params = [key, owner, limit.limit, limit.seconds + MARGIN_SECONDS, max_wait]
+    if urgent:
+        wait = _call("SELECT dialbridge_take_reserved(%s, %s, %s, %s, %s)", params)
+        if wait >= 0:
+            return wait
+    return _call("SELECT dialbridge_take_slot(%s, %s, %s, %s, %s)", params)
 
 
 def learn(connection_id: str, hints: Sequence[RateHint]) -> None:

@@ -1,5 +1,47 @@
 """The database functions behind limits.py and breaker.py; a migration installs them."""
 
+RESERVED = """
+CREATE OR REPLACE FUNCTION dialbridge_reserved(quota int) RETURNS int LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN quota >= 20 THEN greatest(1, quota / 50) ELSE 0 END
+$$
+"""
+"""How many requests of a quota are kept for what must not wait: one in fifty. A small quota is shared by all."""
+
+TAKE_RESERVED = """
+CREATE OR REPLACE FUNCTION dialbridge_take_reserved(
+    bucket text, connection uuid, configured int, configured_seconds float8, max_wait float8
+) RETURNS float8 LANGUAGE plpgsql AS $$
+DECLARE
+    main rate_windows%ROWTYPE;
+    w rate_windows%ROWTYPE;
+    share int;
+    window_seconds float8;
+    at float8;
+    send float8;
+    kept float8[];
+BEGIN
+    SELECT * INTO main FROM rate_windows WHERE key = bucket;
+    share := dialbridge_reserved(coalesce(main.quota, configured));
+    IF share = 0 THEN
+        RETURN -1;
+    END IF;
+    window_seconds := coalesce(main.seconds, configured_seconds);
+    INSERT INTO rate_windows (key, connection_id) VALUES (bucket || ':urgent', connection) ON CONFLICT (key) DO NOTHING;
+    SELECT * INTO w FROM rate_windows WHERE key = bucket || ':urgent' FOR UPDATE;
+    at := extract(epoch FROM clock_timestamp());
+    SELECT coalesce(array_agg(s ORDER BY s), '{}') INTO kept FROM unnest(w.stamps) s WHERE s > at - window_seconds;
+    send := greatest(at, coalesce(main.blocked_until, 0));
+    IF cardinality(kept) >= share THEN
+        send := greatest(send, kept[cardinality(kept) - share + 1] + window_seconds);
+    END IF;
+    IF send - at > max_wait THEN
+        RETURN at - send;
+    END IF;
+    UPDATE rate_windows SET stamps = kept || send WHERE key = bucket || ':urgent';
+    RETURN send - at;
+END $$
+"""
+
 TAKE_SLOT = """
 CREATE OR REPLACE FUNCTION dialbridge_take_slot(
     bucket text, connection uuid, configured int, configured_seconds float8, max_wait float8
@@ -19,6 +61,7 @@ BEGIN
     END IF;
     at := extract(epoch FROM clock_timestamp());
     quota := greatest(1, coalesce(w.quota, configured));
+    quota := quota - dialbridge_reserved(quota);
     window_seconds := coalesce(w.seconds, configured_seconds);
     SELECT coalesce(array_agg(s ORDER BY s), '{}') INTO kept FROM unnest(w.stamps) s WHERE s > at - window_seconds;
     send := greatest(at, w.blocked_until);
@@ -122,4 +165,4 @@ BEGIN
 END $$
 """
 
-FUNCTIONS = (TAKE_SLOT, LEARN_LIMIT, CLOSE_BUCKET, BREAKER_ENTER, BREAKER_LEAVE)
+FUNCTIONS = (RESERVED, TAKE_RESERVED, TAKE_SLOT, LEARN_LIMIT, CLOSE_BUCKET, BREAKER_ENTER, BREAKER_LEAVE)

@@ -119,6 +119,7 @@ def _fill(ours: World) -> None:
         factories.mapping_version(owner)
         factories.disposition(owner)
         factories.conflict(record, person)
+        factories.quarantine(record, person)
         factories.change(person)
         factories.worker_beat(timedelta(seconds=number), f"host-{number}:1")
         factories.finished_task(Success)

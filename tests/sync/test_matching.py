@@ -23,7 +23,7 @@ def test_a_phone_with_another_e_mail_or_name_is_another_person() -> None:
 def test_two_who_fit_are_never_guessed_between() -> None:
     found = Index([ANN, HOUSEHOLD]).match({"phone": "+14155550101", "last_name": "Lee"})
     assert found.id is None
-    assert found.rivals == (ANN.id, HOUSEHOLD.id)
+    assert {one.id for one in found.suspects} == {ANN.id, HOUSEHOLD.id}
 
 
 def test_a_contact_is_matched_by_one_record_of_a_page_only() -> None:

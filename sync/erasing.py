@@ -1,0 +1,77 @@
+"""A person whom a CRM deleted for privacy is forgotten here too, unless another CRM of the tenant still has them.
+
+The contact stays as an empty row that the feed shows as deleted, so that programs that hold a copy learn of it. Values, their
+history, agreed values, snapshots and the bodies of stored events go. What other apps keep of the person goes with the signal.
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import F
+from django.dispatch import Signal
+
+from integrations.models import CrmConnection
+from sync import departed
+from sync.models import Conflict, Contact, FieldChange, InboxEvent, MatchReview, Quarantine, RecordSnapshot, SyncRecord
+
+BLANK: dict[str, Any] = {
+    **dict.fromkeys(
+        ["first_name", "last_name", "email", "phone", "mobile_phone", "company", "title", "lead_status", "owner_email"], ""
+    ),
+    "last_disposition": "", "last_called_at": None, "ai_score": None, "custom": {},
+}  # fmt: skip
+"""What a contact looks like afterwards. That somebody must not be called says nothing about who they are, and stays."""
+
+contacts_erased = Signal()
+"""Sent with `contact_ids`, in the transaction that erases them."""
+
+
+def erase(connection: CrmConnection, object_type: str, record_ids: Collection[str], now: datetime) -> None:
+    """Erases the contacts of these records, which are marked as gone already. Safe to repeat."""
+    if not record_ids:
+        return
+    links = SyncRecord.objects.filter(
+        tenant_id=connection.tenant_id, crm_provider=connection.provider, crm_object_type=object_type,
+        crm_record_id__in=list(record_ids), local_table=Contact._meta.db_table,
+    )  # fmt: skip
+    contact_ids = {link.local_record_id or link.metadata.get("contact") for link in links} - {None}
+    rows = SyncRecord.objects.filter(local_table=Contact._meta.db_table)
+    held = departed.still_there(rows.filter(local_record_id__in=contact_ids)).values("local_record_id")
+    found = list(Contact.objects.select_for_update().filter(pk__in=contact_ids).exclude(pk__in=held))
+    ids = [contact.pk for contact in found]
+    _forget_events(connection, object_type, record_ids)
+    if ids:
+        _forget(ids)
+        Contact.objects.filter(pk__in=ids).update(deleted_at=now, updated_at=now, version=F("version") + 1, **BLANK)
+        FieldChange.objects.bulk_create(_last_words(contact, connection, now) for contact in found)
+        contacts_erased.send(sender=Contact, contact_ids=ids)
+
+
+def _forget(contact_ids: Collection[UUID]) -> None:
+    for model in (FieldChange, Conflict, Quarantine, MatchReview):
+        model._default_manager.filter(contact__in=contact_ids).delete()
+    MatchReview.objects.filter(candidate__in=contact_ids).delete()
+    links = SyncRecord.objects.filter(local_record_id__in=contact_ids, local_table=Contact._meta.db_table)
+    RecordSnapshot.objects.filter(record__in=links.values("pk")).delete()
+    links.update(base={})
+
+
+def _forget_events(connection: CrmConnection, object_type: str, record_ids: Collection[str]) -> None:
+    for record_id in record_ids:
+        told = InboxEvent.objects.filter(connection=connection, object_type=object_type)
+        told.filter(record_ids__contains=[record_id]).update(body=b"", values={})
+
+
+def _last_words(contact: Contact, connection: CrmConnection, now: datetime) -> FieldChange:
+    return FieldChange(
+        tenant_id=contact.tenant_id,
+        contact=contact,
+        field="*",
+        source="crm",
+        actor=connection.get_provider_display(),
+        rule="erased",
+        connection=connection,
+        at=now,
+    )
