@@ -133,6 +133,9 @@ class Processes:
     def start_worker(self, name: str = "worker") -> None:
         self.start(name, [*MANAGE, "qcluster"])
 
+    def start_listener(self, name: str = "listener") -> None:
+        self.start(name, [*MANAGE, "listen_changes"])
+
     def wait_for(self, name: str, url: str, seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

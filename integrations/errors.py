@@ -4,7 +4,7 @@ Every error has two parts: `message`, a sentence for the tenant, and `detail`, t
 before they are kept. `cause` is a stable word for grouping failures in the admin.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from integrations.redaction import redact
 
@@ -21,6 +21,13 @@ class CrmError(Exception):
         self.status = status
         if cause:
             self.cause = cause
+
+    def hide(self, values: Iterable[str]) -> None:
+        """Takes these very texts out, whatever they look like: a service may repeat our key to us in its complaint."""
+        for value in values:
+            self.message = self.message.replace(value, "[secret]")
+            self.detail = self.detail.replace(value, "[secret]")
+        self.args = (self.message,)
 
 
 class Retry(CrmError):

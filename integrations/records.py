@@ -6,6 +6,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+SHORTEST_SECRET = 8
+SECRET_WORDS = ("secret", "password", "key", "token")
+"""Parts of a credential whose name holds one of these are never shown; a client id or a user name may be."""
+
 Cursor = dict[str, Any]
 """How far a feed was read: JSON, opaque to everybody but the provider that made it."""
 
@@ -336,6 +340,12 @@ class Credential:
     """Whatever else the kind of credential needs: client id and secret, user name, private key."""
     scopes: tuple[str, ...] = ()
     """What the person consented to, where the CRM says so."""
+
+    def hidden_texts(self) -> list[str]:
+        """Every text that must never be shown. Short ones are left out: they would blank words of a sentence."""
+        kept = (value for name, value in self.secrets.items() if any(word in name for word in SECRET_WORDS))
+        texts = (self.access_token, self.refresh_token, *kept)
+        return [text for text in texts if len(text) >= SHORTEST_SECRET]
 
 
 @dataclass(frozen=True, slots=True)

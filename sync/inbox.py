@@ -5,9 +5,10 @@ already will do for several deliveries; but a worker may have claimed it a momen
 added no job of their own looks again after the commit.
 """
 
+import base64
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -16,11 +17,11 @@ from uuid import UUID
 
 from django.db import connection as database
 from django.db import transaction
+from django_q.tasks import async_task
 
-from integrations import tenancy
 from integrations.records import RemoteEvent
 from sync import queue
-from sync.models import InboxEvent, Lane, SyncJob
+from sync.models import InboxEvent, Lane
 from sync.values import storable
 
 KIND = "fetch"
@@ -29,7 +30,6 @@ FORGOTTEN_AFTER = timedelta(minutes=1)
 LONGEST_KEY = 200
 LONGEST_NAME = 100
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-JSON_COLUMNS = ("record_ids", "changed", "values")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +42,29 @@ class Arrival:
     body: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A job that has to be there. `joined`: a waiting one was found, and may have been claimed meanwhile."""
+
+    tenant_id: UUID
+    connection_id: UUID
+    object_type: str
+    joined: bool = True
+
+
 _STORE = """
 WITH arrived AS (
-    SELECT * FROM unnest(
-        %(tenant_id)s::uuid[], %(connection_id)s::uuid[], %(dedupe_key)s::text[], %(object_type)s::text[],
-        %(record_ids)s::text[], %(change)s::text[], %(changed)s::text[], %(values)s::text[], %(moved_to)s::text[],
-        %(ours)s::boolean[], %(occurred_at)s::timestamptz[], %(body)s::bytea[]
-    ) AS one (
-        tenant_id, connection_id, dedupe_key, object_type, record_ids, change, changed, vals, moved_to, ours, occurred_at, body
+    SELECT * FROM jsonb_to_recordset(%(rows)s::jsonb) AS one (
+        tenant_id uuid, connection_id uuid, dedupe_key text, object_type text, record_ids jsonb, change text, changed jsonb,
+        vals jsonb, moved_to text, ours boolean, occurred_at timestamptz, body text
     )
 ), stored AS (
     INSERT INTO inbox_events (
         tenant_id, connection_id, source, dedupe_key, object_type, record_ids, change, changed, "values", moved_to, ours,
         occurred_at, body, headers, signature_ok, state, error, note
     )
-    SELECT tenant_id, connection_id, %(source)s, dedupe_key, object_type, record_ids::jsonb, change, changed::jsonb,
-        vals::jsonb, moved_to, ours, occurred_at, body, %(headers)s::jsonb, true, 'received', '', ''
+    SELECT tenant_id, connection_id, %(source)s, dedupe_key, object_type, record_ids, change, changed, vals, moved_to, ours,
+        occurred_at, decode(body, 'base64'), %(headers)s::jsonb, true, 'received', '', ''
     FROM arrived
     ON CONFLICT (connection_id, dedupe_key) DO NOTHING
     RETURNING tenant_id, connection_id, object_type
@@ -65,7 +72,7 @@ WITH arrived AS (
     SELECT tenant_id, connection_id, object_type, count(*) AS events FROM stored GROUP BY 1, 2, 3
 ), jobs AS (
     INSERT INTO sync_jobs (tenant_id, connection_id, kind, key, payload, lane, state, attempts, cause, error, error_detail)
-    SELECT tenant_id, connection_id, %(kind)s, object_type, '{}'::jsonb, %(lane)s, 'ready', 0, '', '', ''
+    SELECT tenant_id, connection_id, 'fetch', object_type, '{}'::jsonb, %(lane)s, 'ready', 0, '', '', ''
     FROM wanted ORDER BY connection_id, object_type
     ON CONFLICT DO NOTHING
     RETURNING connection_id, key
@@ -83,31 +90,63 @@ def store(arrivals: Sequence[Arrival], source: str, headers: Mapping[str, str] |
     if not arrivals:
         return 0
     # Always in the same order: two deliveries of the same events must not wait for each other in a circle.
-    rows = sorted((_row(one) for one in arrivals), key=lambda row: (row["connection_id"], row["at"], row["dedupe_key"]))
-    columns: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0] if name != "at"}
-    common = {"source": source, "headers": _json(dict(headers or {})), "kind": KIND, "lane": int(Lane.WEBHOOKS)}
+    ordered = sorted(
+        arrivals, key=lambda one: (one.connection_id, one.event.occurred_at or LONG_AGO, one.event.dedupe_key)
+    )
+    terms: dict[str, Any] = {
+        "rows": _as_json([_row(one) for one in ordered]),
+        "source": source,
+        "headers": json.dumps(storable(headers or {})),
+        "lane": int(Lane.WEBHOOKS),
+    }
     with database.cursor() as cursor:
-        cursor.execute(_STORE, columns | common)
+        cursor.execute(_STORE, terms)
         found = cursor.fetchall()
-    joined = [(tenant_id, connection_id, key) for tenant_id, connection_id, key, _count, added in found if not added]
-    transaction.on_commit(partial(_tell_workers, {row[1] for row in found}, joined))
+    wanted = [
+        Wanted(tenant_id, connection_id, key, joined=not added) for tenant_id, connection_id, key, _, added in found
+    ]
+    if wanted:
+        transaction.on_commit(partial(_tell_workers, wanted))
     return sum(row[3] for row in found)
 
 
-def _tell_workers(connection_ids: set[UUID], joined: Sequence[tuple[UUID, UUID, str]]) -> None:
-    if joined:
-        _enqueue(joined)
-    for connection_id in connection_ids - {row[1] for row in joined}:
-        queue.wake(connection_id)
+_TELL = """
+WITH wanted AS (
+    SELECT * FROM unnest(%(tenants)s::uuid[], %(connections)s::uuid[], %(types)s::text[], %(joined)s::boolean[])
+        AS one (tenant_id, connection_id, object_type, joined)
+), again AS (
+    INSERT INTO sync_jobs (tenant_id, connection_id, kind, key, payload, lane, state, attempts, cause, error, error_detail)
+    SELECT tenant_id, connection_id, 'fetch', object_type, '{}'::jsonb, %(lane)s, 'ready', 0, '', '', ''
+    FROM wanted WHERE joined ORDER BY connection_id, object_type
+    ON CONFLICT DO NOTHING
+    RETURNING connection_id
+), woken AS (
+    UPDATE crm_credentials SET wake_requested_at = now()
+    WHERE id IN (SELECT connection_id FROM wanted) AND (wake_requested_at IS NULL OR wake_requested_at < now() - %(lost)s)
+    RETURNING id
+)
+SELECT id, true FROM woken UNION ALL SELECT connection_id, false FROM again
+"""
 
 
-def _enqueue(wanted: Iterable[tuple[UUID, UUID, str]]) -> None:
-    """Tenant, connection and object type of each job."""
-    with tenancy.everyone(), transaction.atomic():
-        queue.enqueue(
-            SyncJob(tenant_id=tenant_id, connection_id=connection_id, kind=KIND, key=key, lane=Lane.WEBHOOKS)
-            for tenant_id, connection_id, key in wanted
-        )
+def _tell_workers(wanted: Sequence[Wanted]) -> None:
+    """What `queue.enqueue` and `queue.wake` do, in one statement: most often there is nothing to do."""
+    terms: dict[str, Any] = {
+        "tenants": [one.tenant_id for one in wanted],
+        "connections": [one.connection_id for one in wanted],
+        "types": [one.object_type for one in wanted],
+        "joined": [one.joined for one in wanted],
+        "lane": int(Lane.WEBHOOKS),
+        "lost": queue.LOST_WAKE_UP,
+    }
+    with database.cursor() as cursor:
+        cursor.execute(_TELL, terms)
+        found = cursor.fetchall()
+    for connection_id, woken in found:
+        if woken:
+            async_task(queue.WORK_TASK, str(connection_id))
+        else:
+            queue.wake(connection_id)  # a job that was added just now is seen by the next worker only
 
 
 _FORGOTTEN = """
@@ -124,8 +163,9 @@ def find_forgotten() -> int:
     """Gives stored events that no job is waiting for a job. Returns how many jobs that makes."""
     with database.cursor() as cursor:
         cursor.execute(_FORGOTTEN, [FORGOTTEN_AFTER.total_seconds(), KIND])
-        found = cursor.fetchall()
-    _enqueue(found)
+        found = [Wanted(*row) for row in cursor.fetchall()]
+    if found:
+        _tell_workers(found)
     return len(found)
 
 
@@ -134,7 +174,7 @@ def ask_for_work(connection_id: UUID, object_type: str) -> None:
     rows = InboxEvent.objects.filter(connection_id=connection_id, object_type=object_type, state="received")
     found = rows.values_list("tenant_id", flat=True).first()
     if found:
-        _enqueue([(found, connection_id, object_type)])
+        _tell_workers([Wanted(found, connection_id, object_type)])
 
 
 def waiting(connection_id: UUID, object_type: str, limit: int, *, again: bool = False) -> list[InboxEvent]:
@@ -145,47 +185,33 @@ def waiting(connection_id: UUID, object_type: str, limit: int, *, again: bool = 
 
 
 def _row(arrival: Arrival) -> dict[str, Any]:
-    event: Any = storable_event(arrival.event)
-    return {
-        "tenant_id": arrival.tenant_id,
-        "connection_id": arrival.connection_id,
-        "dedupe_key": event["dedupe_key"],
-        "object_type": event["object_type"],
-        **{name: _json(event[name]) for name in JSON_COLUMNS},
-        "change": str(arrival.event.change),
-        "moved_to": event["moved_to"],
-        "ours": arrival.event.ours,
-        "occurred_at": arrival.event.occurred_at,
-        "body": arrival.body or _raw(arrival.event.raw),
-        "at": arrival.event.occurred_at or LONG_AGO,
-    }
-
-
-def storable_event(event: RemoteEvent) -> dict[str, Any]:
-    """The event's words and values as PostgreSQL can hold them."""
-    found: dict[str, Any] = storable(
+    event = arrival.event
+    row: dict[str, Any] = storable(
         {
             "dedupe_key": _short_key(event.dedupe_key),
             "object_type": event.object_type[:LONGEST_NAME],
             "record_ids": [str(one) for one in event.record_ids],
+            "change": str(event.change),
             "changed": list(event.changed),
-            "values": dict(event.values),
-            "moved_to": str(event.moved_to)[:LONGEST_NAME],
+            "vals": dict(event.values),
+            "moved_to": event.moved_to[:LONGEST_NAME],
         }
     )
-    return found
+    body = base64.b64encode(arrival.body or _raw(event.raw)).decode()
+    ids = {"tenant_id": arrival.tenant_id, "connection_id": arrival.connection_id}
+    return {**row, **ids, "ours": event.ours, "occurred_at": event.occurred_at, "body": body}
+
+
+def _as_json(rows: list[dict[str, Any]]) -> str:
+    try:
+        return json.dumps(rows, ensure_ascii=False, allow_nan=False, default=str)
+    except ValueError:
+        # Numbers that JSON has no words for. The values are only hints: the records are read afresh.
+        return json.dumps([{**row, "vals": {}} for row in rows], ensure_ascii=False, default=str)
 
 
 def _short_key(key: str) -> str:
     return key if len(key) <= LONGEST_KEY else hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
-
-
-def _json(value: Any) -> str:
-    """Numbers that JSON has no words for spoil the whole: the records are read afresh anyway."""
-    try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
-    except ValueError:
-        return json.dumps(type(value)())
 
 
 def _raw(raw: Any) -> bytes:

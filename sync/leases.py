@@ -13,7 +13,6 @@ from uuid import UUID
 
 from django.db import connection as database
 
-FEED = "stream"
 LEASE_SECONDS = 12.0
 
 
@@ -38,17 +37,17 @@ _WORKING = """
     crm_credentials connected JOIN tenants ON tenants.id = connected.tenant_id
     WHERE connected.status = 'connected' AND connected.provider = ANY(%(providers)s) AND tenants.is_active
 """
-_COUNT = f"SELECT count(*) FROM {_WORKING}"
+_COUNT = f"SELECT count(*) FROM {_WORKING}"  # noqa: S608 - constants of this module
 _OFFER = f"""
 INSERT INTO feed_cursors (tenant_id, connection_id, feed, value, moved_at, holder)
-SELECT connected.tenant_id, connected.id, '{FEED}', '{{}}'::jsonb, now(), '' FROM {_WORKING}
-AND NOT EXISTS (SELECT 1 FROM feed_cursors held WHERE held.connection_id = connected.id AND held.feed = '{FEED}')
+SELECT connected.tenant_id, connected.id, 'stream', '{{}}'::jsonb, now(), '' FROM {_WORKING}
+AND NOT EXISTS (SELECT 1 FROM feed_cursors held WHERE held.connection_id = connected.id AND held.feed = 'stream')
 ON CONFLICT DO NOTHING
 """  # noqa: S608 - constants of this module
 _TAKE = f"""
 WITH free AS (
     SELECT id FROM feed_cursors
-    WHERE feed = '{FEED}' AND (held_until IS NULL OR held_until <= clock_timestamp())
+    WHERE feed = 'stream' AND (held_until IS NULL OR held_until <= clock_timestamp())
       AND connection_id IN (SELECT connected.id FROM {_WORKING})
     ORDER BY held_until NULLS FIRST, id LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
@@ -59,24 +58,24 @@ RETURNING connection_id, coalesce((value->>'failures')::int, 0)
 """  # noqa: S608 - constants of this module
 _RENEW = f"""
 UPDATE feed_cursors SET held_until = clock_timestamp() + %(seconds)s * interval '1 s'
-WHERE feed = '{FEED}' AND holder = %(owner)s AND held_until > clock_timestamp() AND connection_id = ANY(%(mine)s::uuid[])
+WHERE feed = 'stream' AND holder = %(owner)s AND held_until > clock_timestamp() AND connection_id = ANY(%(mine)s::uuid[])
   AND connection_id IN (SELECT connected.id FROM {_WORKING})
 RETURNING connection_id
 """  # noqa: S608 - constants of this module
-_RELEASE = f"""
+_RELEASE = """
 UPDATE feed_cursors SET holder = '', held_until = clock_timestamp() + %(wait)s * interval '1 s', moved_at = now(),
     value = CASE WHEN %(problem)s = '' THEN value ELSE jsonb_build_object(
         'problem', %(problem)s::text, 'failures', coalesce((value->>'failures')::int, 0) + 1) END
-WHERE feed = '{FEED}' AND holder = %(owner)s AND connection_id = %(connection)s
-"""  # noqa: S608 - constants of this module
-_HEALTHY = f"""
-UPDATE feed_cursors SET value = '{{}}'::jsonb, moved_at = now()
-WHERE feed = '{FEED}' AND holder = %s AND connection_id = %s AND value <> '{{}}'::jsonb
-"""  # noqa: S608 - constants of this module
-_CONFIRM = f"""
+WHERE feed = 'stream' AND holder = %(owner)s AND connection_id = %(connection)s
+"""
+_HEALTHY = """
+UPDATE feed_cursors SET value = '{}'::jsonb, moved_at = now()
+WHERE feed = 'stream' AND holder = %s AND connection_id = %s AND value <> '{}'::jsonb
+"""
+_CONFIRM = """
 SELECT 1 FROM feed_cursors
-WHERE feed = '{FEED}' AND connection_id = %s AND holder = %s AND held_until > clock_timestamp() FOR SHARE
-"""  # noqa: S608 - constants of this module
+WHERE feed = 'stream' AND connection_id = %s AND holder = %s AND held_until > clock_timestamp() FOR SHARE
+"""
 
 
 def announce(owner: str, host: str, pid: int, seconds: float) -> int:
@@ -106,7 +105,7 @@ def take(owner: str, providers: Sequence[str], limit: int, seconds: float) -> li
 
 def renew(owner: str, providers: Sequence[str], mine: Iterable[UUID], seconds: float) -> set[UUID]:
     """Which of these are still ours, and of connections that still work."""
-    terms = {"owner": owner, "providers": list(providers), "mine": list(mine), "seconds": seconds}
+    terms: dict[str, Any] = {"owner": owner, "providers": list(providers), "mine": list(mine), "seconds": seconds}
     with database.cursor() as cursor:
         cursor.execute(_RENEW, terms)
         return {row[0] for row in cursor.fetchall()}
@@ -137,6 +136,6 @@ def retire(owner: str) -> None:
     with database.cursor() as cursor:
         cursor.execute("DELETE FROM worker_beats WHERE id = %s", [owner])
         cursor.execute(
-            f"UPDATE feed_cursors SET holder = '', held_until = NULL WHERE feed = '{FEED}' AND holder = %s",  # noqa: S608
+            "UPDATE feed_cursors SET holder = '', held_until = NULL WHERE feed = 'stream' AND holder = %s",
             [owner],
         )

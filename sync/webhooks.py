@@ -33,7 +33,7 @@ KEPT_HEADERS = ("content-type", "content-length", "user-agent", "date", "tracepa
 KEPT_ENDINGS = ("-timestamp", "-request-id", "-correlation-id", "-version")
 LONGEST_HEADER = 200
 RETRY_AFTER = "30"
-OF_CONNECTION = ("pk", "tenant_id", "provider", "status", "account_id", "settings", "secrets")
+OF_CONNECTION = ("pk", "tenant_id", "provider", "status", "account_id", "settings", "secrets", "webhook_token")
 
 BAD_SIGNATURE = "The signature of this delivery is missing or wrong."
 NOT_HERE = "Nothing is delivered to this address."
@@ -88,7 +88,7 @@ def _take(request: HttpRequest, slug: str, token: UUID | None) -> HttpResponse:
     if row is None and not provider.app_webhooks:
         raise Refused(404, NOT_HERE)
     delivery = _delivery(request)
-    trust = Trust() if row is None else Trust(row.settings, row.secrets or {}, row.account_id)
+    trust = Trust() if row is None else Trust(row.settings, row.secrets or {}, row.account_id, row.webhook_secret)
     events = _verified_events(provider, delivery, trust)
     arrivals = _by_account(slug, events, delivery) if row is None else _for(row, events, delivery)
     try:
@@ -102,13 +102,9 @@ def _take(request: HttpRequest, slug: str, token: UUID | None) -> HttpResponse:
 
 def _connection(slug: str, token: UUID) -> CrmConnection:
     with tenancy.everyone():
-        row: CrmConnection | None = (
-            CrmConnection.objects.filter(webhook_token=token, provider=slug)
-            .exclude(status=CrmConnection.Status.DISCONNECTED)
-            .only(*OF_CONNECTION)
-            .first()
-        )
-    if row is None:
+        found = list(CrmConnection.objects.filter(webhook_token=token).only(*OF_CONNECTION).order_by())
+    row: CrmConnection | None = found[0] if found else None
+    if row is None or row.provider != slug or row.status == CrmConnection.Status.DISCONNECTED:
         raise Refused(404, NOT_HERE)
     return row
 

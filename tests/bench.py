@@ -1,4 +1,4 @@
-"""Benchmarks as ratios to a bare floor, measured alternately in one run: `script/bench [mapping] [ingest] [load] [limits]`."""
+"""Benchmarks as ratios to a bare floor, alternately in one run: `script/bench [mapping] [ingest] [load] [limits] [bulk]`."""
 
 import os
 import sys
@@ -196,7 +196,25 @@ def bench_limits() -> None:
         tenant.delete()
 
 
-BENCHES = {"mapping": bench_mapping, "ingest": bench_ingest, "load": bench_load, "limits": bench_limits}
+def bench_bulk() -> None:
+    """A first load by a bulk job, without our database: its memory at one size against twice the size."""
+    from tests.bench_bulk import bulk_pull
+
+    small, large = bulk_pull(20_000), bulk_pull(40_000)
+    ratio = small["peak_mb"] / large["peak_mb"]
+    print(
+        f"bulk       {ratio:5.2f} of twice as many   {large['records']:,} leads at {large['records_per_second']:,.0f}/s, "
+        f"peak {large['peak_mb']:.0f} MB; half of them {small['peak_mb']:.0f} MB"
+    )
+
+
+BENCHES = {
+    "mapping": bench_mapping,
+    "ingest": bench_ingest,
+    "load": bench_load,
+    "limits": bench_limits,
+    "bulk": bench_bulk,
+}
 
 
 def main(names: Sequence[str]) -> int:

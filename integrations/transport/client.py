@@ -133,7 +133,7 @@ class CrmApi:
             raise self._lost(error, started, sent=False) from error
         except requests.RequestException as error:
             raise self._lost(error, started, sent=not order.repeatable) from error
-        return self._judge(response, buckets, order, started)
+        return self._judge(response, buckets, order, started, credential)
 
     def _sign(self, request: requests.Request, credential: Credential) -> requests.PreparedRequest:
         url = request.url if request.url.startswith(("http://", "https://")) else self._base(credential) + request.url
@@ -185,9 +185,12 @@ class CrmApi:
         buckets: Sequence[str],
         order: "_Order",
         started: float,
+        credential: Credential,
     ) -> requests.Response:
         self.calls += 1
         problem = None if response.status_code in order.accept else self.provider.classify(response)
+        if problem is not None:
+            problem.hide(credential.hidden_texts())
         throttled = isinstance(problem, errors.Throttled)
         stumbled = isinstance(problem, errors.Retry) and not throttled and _is_outage(response)
         breaker.leave(str(self.connection_id), healthy=not stumbled, error=problem.message if problem else "")

@@ -73,5 +73,6 @@ class TrialApi:
                 ) from error
         problem = None if response.status_code in accept else self.provider.classify(response)
         if problem is not None:
+            problem.hide(self.credential.hidden_texts())
             raise problem
         return response

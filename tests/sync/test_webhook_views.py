@@ -259,7 +259,7 @@ def test_what_cannot_be_read_is_a_bad_request_and_stores_nothing(connection: Crm
 
 @pytest.mark.parametrize("number", ["NaN", "1e999", "-Infinity"])
 def test_values_that_json_has_no_words_for_are_left_out(connection: CrmConnection, number: str) -> None:
-    body = '[{"key":"k","change":"updated","object":"people","ids":["1"],"values":{"a":%s}}]' % number
+    body = f'[{{"key":"k","change":"updated","object":"people","ids":["1"],"values":{{"a":{number}}}}}]'
     assert post(path_of(connection), body.encode()).status_code == 200
     assert (stored()[0].values, stored()[0].record_ids) == ({}, ["1"])
 

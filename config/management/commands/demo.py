@@ -68,9 +68,10 @@ class Command(BaseCommand):
             processes.env.update(requests.get(f"{url}/_sandbox/connect", timeout=30).json()["environment"])
         self._say("Preparing the database …")
         processes.run("migrate", "--verbosity", "0")
-        self._say("Starting web and workers …")
+        self._say("Starting web, workers and the change listener …")
         web = processes.start_web(web_port)
         processes.start_worker()
+        processes.start_listener()
         return web
 
     def _seed(self, processes: Processes) -> tuple[list[DemoTenant], dict[str, Any]]:

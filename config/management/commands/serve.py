@@ -11,7 +11,7 @@ from config.processes import Processes, StartError
 
 
 class Command(BaseCommand):
-    help = "Runs the web server and the workers together, and stops them together."
+    help = "Runs the web server, the workers and the change listener together, and stops them together."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
@@ -24,6 +24,7 @@ class Command(BaseCommand):
             with Processes({}, Path(settings.DATA_DIR) / "logs") as processes:
                 url = processes.start_web(options["port"], host=options["host"], workers=options["web_workers"])
                 processes.start_worker()
+                processes.start_listener()
                 self.stdout.write(f"Serving at {url}; logs are in {processes.logs}. Ctrl-C stops everything.")
                 self.stdout.flush()
                 while not processes.dead():

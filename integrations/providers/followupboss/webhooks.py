@@ -96,7 +96,7 @@ def _meaning(name: str) -> tuple[str, Change]:
 
 def _is_signed_plainly(delivery: Delivery, trust: Trust) -> bool:
     """The HMAC of the raw body with a secret of the connection's own: for a go-between that signs so, and only if chosen."""
-    if trust.settings.get("accept_brief_signature") is not True:
+    if trust.settings.get("accept_body_signature") is not True:
         return False
     return _is_signed(delivery.headers.get(PLAIN_SIGNATURE, ""), trust.secrets.get("webhook_secret", ""), delivery.body)
 

@@ -14,6 +14,8 @@ from integrations.records import RecordWrite
 
 log = logging.getLogger(__name__)
 
+NO_ID = "{} is no id of a HubSpot record. Link the record again."
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:
@@ -39,6 +41,10 @@ class Drafter:
         drafts: dict[str, Draft] = {}
         failed: dict[str, Result] = {}
         for write in writes:
+            if write.record_id and not write.record_id.isdigit():
+                # HubSpot would pass over it without a word.
+                failed[write.key] = errors.FixData(NO_ID.format(write.record_id))
+                continue
             try:
                 drafts[write.key] = Draft(
                     write.key,

@@ -42,6 +42,7 @@ class Schema:
     def __init__(self, api: Api) -> None:
         self._api = api
         self._known: dict[str, list[dict[str, Any]]] = {}
+        self._hidden: set[str] = set()
 
     def describe(self, object_type: str) -> list[FieldSpec]:
         return [
@@ -62,9 +63,11 @@ class Schema:
     def known(self, object_type: str) -> dict[str, dict[str, Any]]:
         """Definition by name; empty when this credential may not see the schema."""
         try:
-            return {one["name"]: one for one in self.definitions(object_type) if not one.get("archived")}
+            definitions = [] if object_type in self._hidden else self.definitions(object_type)
         except errors.FixConfig:
+            self._hidden.add(object_type)
             return {}
+        return {one["name"]: one for one in definitions if not one.get("archived")}
 
     def owner_properties(self, object_type: str, names: Iterable[str]) -> frozenset[str]:
         """Which of these properties hold an owner's id."""

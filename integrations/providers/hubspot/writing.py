@@ -113,6 +113,8 @@ class Writer:
 
     def _clear_stages(self, drafts: Drafts, held: Mapping[str, Mapping[str, Any]]) -> None:
         """HubSpot passes over a stage that lies before the present one, unless there is none."""
+        if not held:
+            return
         definition = self._tools.schema.known(self._type).get(STAGE) or {}
         order = [str(option["value"]) for option in definition.get("options") or []]
         back = [
@@ -180,6 +182,8 @@ class Writer:
     def _retrace(self, drafts: Drafts) -> dict[str, str]:
         """Key → id of those that an earlier attempt created and an upsert would not find."""
         tried = {key: draft for key, draft in drafts.items() if self._may_hide(draft)}
+        if not tried:
+            return {}
         values = {key: draft.properties for key, draft in tried.items()}
         found = retracing.by_address(self._objects, values) if self._type == "contacts" else {}
         types = {name: str(one.get("type")) for name, one in self._tools.schema.known(self._type).items()}

@@ -59,4 +59,6 @@ def _find(rows: Rows, schema: ObjectSchema, object_type: str, names: tuple[str, 
 
 
 def _same(values: Mapping[str, Any], names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(str(values.get(name) or "").strip().lower() for name in names)
+    """Without regard to case; the service writes a moment's zone otherwise than we do."""
+    texts = (str(values.get(name) or "").strip().lower() for name in names)
+    return tuple(text.removesuffix("+0000") + "z" if text.endswith("+0000") else text for text in texts)

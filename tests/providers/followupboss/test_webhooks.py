@@ -35,7 +35,7 @@ F2_SIGNATURE = "d495f0d307ca5d5bf0a57935e3489fe8d7be51ef03e21ed132f173c5c7ff8a23
 F2_RAW_BODY = "b8f98f87774d0e1e758fde39f94c9f1828d8d2c4b2e43909707dc9cda263ba38"
 NOW = datetime(2026, 1, 21, 12, 0, 10, tzinfo=UTC)
 TRUST = Trust(secrets={"system_key": KEY})
-PLAIN = Trust(settings={"accept_brief_signature": True}, secrets={"webhook_secret": "own-secret"})
+PLAIN = Trust(settings={"accept_body_signature": True}, secrets={"webhook_secret": "own-secret"})
 
 
 def delivery(body: bytes, signature: str = "", header: str = "fub-signature", **more: Any) -> Delivery:
@@ -131,7 +131,7 @@ def test_a_signature_over_the_raw_body_counts_only_where_it_was_chosen() -> None
     Provider.verify(one, PLAIN)
     for trust in (
         replace(PLAIN, settings={}),
-        replace(PLAIN, settings={"accept_brief_signature": "yes"}),
+        replace(PLAIN, settings={"accept_body_signature": "yes"}),
         replace(PLAIN, secrets={}),
         replace(PLAIN, secrets={"webhook_secret": "another"}),
         TRUST,

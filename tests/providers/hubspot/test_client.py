@@ -282,7 +282,9 @@ def test_a_hundred_records_take_one_request(world: World) -> None:
     assert fetched.missing == []
 
 
-def test_archived_records_come_as_deleted_merged_ones_with_their_survivor_and_lost_ones_as_missing(world: World) -> None:
+def test_archived_records_come_as_deleted_merged_ones_with_their_survivor_lost_ones_not(
+    world: World,
+) -> None:
     provider, (kept, archived, winner, loser) = world.connect(), world.contact_ids()[:4]
     provider.api.request("DELETE", f"/crm/v3/objects/contacts/{archived}")
     merge = {"primaryObjectId": winner, "objectIdToMerge": loser}

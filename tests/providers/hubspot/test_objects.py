@@ -11,7 +11,7 @@ from integrations.providers.hubspot.provider import Provider
 from tests.providers.hubspot.conftest import World, sent
 
 NAMES = {"contacts": "lastname", "companies": "name", "deals": "dealname", "calls": "hs_call_title"}
-DIALING_LIST = {
+DIALING_LIST: dict[str, Any] = {
     "filterGroups": [
         {
             "filters": [

@@ -236,6 +236,13 @@ def test_an_address_that_another_contact_has_is_told(world: World) -> None:
     assert other in written.error.message
 
 
+def test_what_is_no_id_is_not_sent(world: World) -> None:
+    provider = world.connect()
+    (written,) = provider.write("contacts", [update("somebody@else.example", city="Graz")])
+    assert isinstance(written.error, errors.FixData)
+    assert sent(provider) == []
+
+
 # --- bad data -------------------------------------------------------------------------------------------------------
 
 
@@ -305,8 +312,10 @@ def test_a_deleted_property_costs_only_itself_on_a_merged_record(world: World) -
 
 def test_a_credential_that_may_not_see_the_schema_writes_all_the_same(world: World) -> None:
     world.fault("status", status=403, body={"category": "MISSING_SCOPES", "message": "no"}, match="GET .*/properties/")
-    (written,) = world.connect().write("contacts", [update(world.contact_ids()[0], city="Graz")])
-    assert written.error is None
+    provider = world.connect()
+    written = provider.write("contacts", [update(one, one, city="Graz") for one in world.contact_ids()[:3]])
+    assert [one.error for one in written] == [None] * 3
+    assert sent(provider) == ["GET /crm/v3/properties/contacts", UPDATE], "a refusal is remembered"
 
 
 # --- creating -------------------------------------------------------------------------------------------------------

@@ -130,7 +130,7 @@ def test_what_is_missing_beside_the_key_is_warned_of_only(world: World, hidden: 
     assert len(found["warnings"]) == (hidden != "Status")
 
 
-# --- everything of the sheet ----------------------------------------------------------------------------------------
+# --- everything at once --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,10 @@ Fault dials of its own (see `integrations.sandbox.faults` for the general ones):
 - `lose_locators`: the place in a half-read list is forgotten
 - `bayeux`: one message of the streaming channel in `match` is answered with `body`, or with nothing
 - `repeat_events`: an event is delivered twice; `gap`, `overflow` (`match` is `EVENT /Lead`): it comes without values, or ids
+- `slow_bulk` (a job takes `seconds`), `bulk_fails` (`body` is its reason), `bulk_quota`, `short_bulk`, `nul_bytes`, `empty_bulk`
+- `deny_consent`, `block_app`, `unapproved_app`: the consent page says no
 
+`grow(200_000)` makes up leads that exist for `COUNT()` and bulk queries alone.
 What people do by hand is in `byhand`: edit, add, remove, purge, undelete, convert, merge, hide, deny, duplicate_rule.
 """
 
