@@ -213,7 +213,8 @@ def _call_state(worst: str) -> str:
 
 def _workers() -> dict[str, Any]:
     """Whether anybody works at all. The sign of life is minutes old when the machines are gone."""
-    beats: list[datetime] = list(WorkerBeat.objects.order_by("-beaten_at").values_list("beaten_at", flat=True)[:100])
+    workers = WorkerBeat.objects.filter(kind=WorkerBeat.Kind.WORKER)
+    beats: list[datetime] = list(workers.order_by("-beaten_at").values_list("beaten_at", flat=True)[:100])
     alive = sum(timezone.now() - beat < WORKER_SILENT_AFTER for beat in beats)
     if alive:
         words = ngettext(
