@@ -106,7 +106,7 @@ def _telling(statement: str, connection: CrmConnection, keys: Collection[str]) -
     """The rows found, by key, without those of keys that too many share."""
     if not keys:
         return []
-    order = {
+    order: dict[str, Any] = {
         "keys": sorted(keys), "tenant": connection.tenant_id, "connection": connection.pk, "provider": connection.provider,
         "most": MOST_SHARING + 1, "gone": list(departed.NO_LONGER_THERE),
     }  # fmt: skip
@@ -126,7 +126,7 @@ def alike(
     beginning). `besides` are contacts that are not meant.
     """
     named = [(at, one) for at, one in enumerate(people) if all(one.get(name) for name in _NAMED)]
-    order = {
+    order: dict[str, Any] = {
         "tenant": connection.tenant_id, "connection": connection.pk, "besides": list(besides), "threshold": threshold,
         "gone": list(departed.NO_LONGER_THERE),
         "most": MOST_ALIKE, "numbers": [at for at, _one in named],

@@ -14,7 +14,7 @@ from django.dispatch import Signal
 
 from integrations.models import CrmConnection
 from sync import departed
-from sync.models import Conflict, Contact, FieldChange, InboxEvent, MatchReview, Quarantine, RecordSnapshot, SyncRecord
+from sync.models import Conflict, Contact, FieldChange, InboxEvent, MatchReview, Quarantine, SyncRecord
 
 BLANK: dict[str, Any] = {
     **dict.fromkeys(
@@ -54,7 +54,6 @@ def _forget(contact_ids: Collection[UUID]) -> None:
         model._default_manager.filter(contact__in=contact_ids).delete()
     MatchReview.objects.filter(candidate__in=contact_ids).delete()
     links = SyncRecord.objects.filter(local_record_id__in=contact_ids, local_table=Contact._meta.db_table)
-    RecordSnapshot.objects.filter(record__in=links.values("pk")).delete()
     links.update(base={})
 
 

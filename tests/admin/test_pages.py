@@ -112,6 +112,7 @@ def _fill(ours: World) -> None:
         of_connection: list[Callable[[CrmConnection], Any]] = [
             factories.breaker, factories.rate_window, factories.usage, factories.crm_field, factories.run, factories.event,
             factories.cursor, factories.dead_job, factories.consent_attempt, factories.schema_change, factories.crm_object,
+            factories.certificate,
         ]  # fmt: skip
         for make in of_connection:
             make(linked)
@@ -121,6 +122,7 @@ def _fill(ours: World) -> None:
         factories.conflict(record, person)
         factories.quarantine(record, person)
         factories.change(person)
+        factories.review(person)
         factories.worker_beat(timedelta(seconds=number), f"host-{number}:1")
         factories.finished_task(Success)
 

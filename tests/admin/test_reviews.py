@@ -13,7 +13,8 @@ from tests.factories import World
 
 def stored(row: MatchReview) -> MatchReview:
     with tenancy.everyone():
-        return MatchReview.objects.select_related("contact", "candidate").get(pk=row.pk)
+        found: MatchReview = MatchReview.objects.select_related("contact", "candidate").get(pk=row.pk)
+    return found
 
 
 def answered(client: Client, row: MatchReview, button: str) -> str:
