@@ -1,6 +1,8 @@
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from django.db import connection as database
 
 from integrations import registry, tenancy
 from integrations.models import ApiKey, CrmConnection, Tenant
@@ -54,3 +56,13 @@ def connection(tenant: Tenant, fake_crm: SandboxServer) -> CrmConnection:
             account_id="acct-1",
         )
         return row
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """The test database, freed at the end of whoever is still in it: the backend of a process that a test killed."""
+    yield
+    with django_db_blocker.unblock(), database.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )

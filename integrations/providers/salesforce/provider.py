@@ -71,7 +71,7 @@ from integrations.records import (
 DAILY = "daily"
 DAY = 86_400.0
 # Salesforce itself has no limit per second. This one keeps a single tenant's backfill from taking all of our workers.
-BURST = RateLimit("burst", 50, 10)
+BURST = RateLimit("burst", 100, 10)
 _USAGE = re.compile(r"(?:^|;)\s*api-usage\s*=\s*(\d+)\s*/\s*(\d+)")
 _LIMIT_HEADER = "Sforce-Limit-Info"
 BULK = "bulk"
