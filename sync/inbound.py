@@ -7,7 +7,6 @@ Pages come from a feed, with its cursor, or from a look-up of single records tha
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any, cast
@@ -19,15 +18,16 @@ from django.utils import timezone
 from integrations.errors import Retry
 from integrations.models import CrmConnection
 from integrations.records import Change, ChangePage, Cursor, Fetched, RemoteEvent, RemoteRecord
-from mapping.compiled import Mapped, MappingSession
+from mapping.compiled import MappingSession
 from mapping.models import Strategy
 from mapping.policy import strategies_of
 from mapping.rows import CLEAR
 from sync import blanks, candidates, departed, do_not_call, erasing, holding, inbox, loops, pushes, reviews, values
 from sync.bulk import upsert
-from sync.matching import Index, Match, fuzzy_suspects, threshold_of
-from sync.merge import DO_NOT_CALL, Decision, When, at, may_replace, merge, same
+from sync.matching import Index, fuzzy_suspects, threshold_of
+from sync.merge import DO_NOT_CALL, at, may_replace, merge, same
 from sync.models import Contact, FeedCursor, FieldChange, Lane, SyncRecord, SyncRun
+from sync.page import Work
 from sync.times import FieldTimes
 
 ALREADY_RUNNING = "already_running"
@@ -42,26 +42,6 @@ LINK_FIELDS = [
     "connection", "local_record_id", "local_table", "sync_status", "last_synced_at", "last_crm_modified_at",
     "error_message", "metadata", "base", "url", "updated_at",
 ]  # fmt: skip
-
-
-@dataclass
-class _Work:
-    """One record of the page on its way."""
-
-    record: RemoteRecord
-    mapped: Mapped
-    link: SyncRecord | None = None
-    contact: Contact | None = None
-    match: Match | None = None
-    is_new: bool = False
-    decisions: list[Decision] = field(default_factory=list)
-    quarantined: Collection[str] = ()
-    ours_at: When = None
-    theirs_at: When = None
-
-    @property
-    def problem(self) -> str:
-        return " ".join(f"{one.field}: {one.message}" for one in self.mapped.problems)
 
 
 class PageWriter:
@@ -127,11 +107,11 @@ class PageWriter:
             self._settle(works, now)
             along()
 
-    def _works(self, records: Sequence[RemoteRecord]) -> list[_Work]:
+    def _works(self, records: Sequence[RemoteRecord]) -> list[Work]:
         newest = {record.id: record for record in records if not record.deleted and not record.moved_to}
-        return [_Work(record, self.session.inbound(record.fields)) for record in newest.values()]
+        return [Work(record, self.session.inbound(record.fields)) for record in newest.values()]
 
-    def _settle(self, works: Sequence[_Work], now: datetime) -> None:
+    def _settle(self, works: Sequence[Work], now: datetime) -> None:
         departed.revive([work.link for work in works if work.link and departed.is_gone(work.link)], now)
         self._load(works)
         self._match([work for work in works if work.contact is None])
@@ -179,7 +159,7 @@ class PageWriter:
 
     # --- finding ----------------------------------------------------------------------------------------------------
 
-    def _link(self, works: Sequence[_Work]) -> None:
+    def _link(self, works: Sequence[Work]) -> None:
         by_id = {work.record.id: work for work in works}
         links = SyncRecord.objects.filter(
             tenant_id=self.connection.tenant_id,
@@ -190,25 +170,25 @@ class PageWriter:
         for link in links:
             by_id[link.crm_record_id].link = link
 
-    def _outlived(self, work: _Work) -> bool:
+    def _outlived(self, work: Work) -> bool:
         """A page may have been read before we heard that its record is gone: only a later change brings the record back."""
         link = work.link
         if link is None or link.last_crm_modified_at is None or "unseen_at" in link.metadata:
             return False
         return departed.is_gone(link) and work.record.modified_at <= link.last_crm_modified_at
 
-    def _load(self, works: Sequence[_Work]) -> None:
+    def _load(self, works: Sequence[Work]) -> None:
         ids = [work.link.local_record_id for work in works if work.link and work.link.local_record_id]
         contacts = Contact.objects.select_for_update().in_bulk(ids)
         for work in works:
             if work.link and work.link.local_record_id:
                 work.contact = contacts.get(work.link.local_record_id)
 
-    def _match(self, works: Sequence[_Work]) -> None:
-        works = [work for work in works if _to_import(work) and not self.fills_only]
+    def _match(self, works: Sequence[Work]) -> None:
+        works = [work for work in works if work.to_import and not self.fills_only]
         known = {work.record.id: values.storable(work.mapped.values) for work in works}
         index = Index(candidates.exact(self.connection, known))
-        found: dict[UUID, _Work] = {}
+        found: dict[UUID, Work] = {}
         for work in works:
             work.match = index.match(work.mapped.values, work.record.id)
             if work.match.id:
@@ -219,7 +199,7 @@ class PageWriter:
         for contact in Contact.objects.select_for_update().filter(pk__in=list(found)):
             found[contact.pk].contact = contact
 
-    def _note_doubts(self, links: Sequence[tuple[_Work, SyncRecord]]) -> None:
+    def _note_doubts(self, links: Sequence[tuple[Work, SyncRecord]]) -> None:
         """Who may be somebody we know gets a review; who has nobody in common is compared by name and company."""
         new = [(work, link) for work, link in links if work.is_new and work.match]
         strangers = [(work, link) for work, link in new if work.match and not work.match.suspects]
@@ -238,7 +218,7 @@ class PageWriter:
 
     # --- deciding ---------------------------------------------------------------------------------------------------
 
-    def _look_around(self, works: Sequence[_Work]) -> None:
+    def _look_around(self, works: Sequence[Work]) -> None:
         """What deciding needs to know of the page as a whole: which fields are quarantined, and when a field was changed."""
         known = [work for work in works if work.contact is not None]
         quarantined = loops.quarantined(work.link.pk for work in known if work.link)
@@ -253,13 +233,13 @@ class PageWriter:
             work.ours_at = partial(times.ours, cast("Contact", work.contact), work.link)
             work.theirs_at = partial(times.theirs, work.record)
 
-    def _strategy(self, work: _Work, name: str) -> str:
+    def _strategy(self, work: Work, name: str) -> str:
         """What the CRM makes of a quarantined field is taken over: else both sides would go on in turn."""
         return Strategy.CRM_WINS.value if name in work.quarantined else self.strategy(name)
 
-    def _merge(self, work: _Work, now: datetime) -> None:
+    def _merge(self, work: Work, now: datetime) -> None:
         contact = work.contact
-        if contact is None or not _newer(work):
+        if contact is None or not work.newer:
             return
         theirs = values.storable(work.mapped.values)
         base = work.link.base if work.link else {}
@@ -283,8 +263,8 @@ class PageWriter:
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
-    def _write(self, works: Sequence[_Work], now: datetime) -> None:
-        touched = [work for work in works if work.contact is not None and (work.is_new or _changed(work))]
+    def _write(self, works: Sequence[Work], now: datetime) -> None:
+        touched = [work for work in works if work.contact is not None and (work.is_new or work.changed)]
         Contact.objects.bulk_create([work.contact for work in touched if work.is_new])
         upsert(Contact, [work.contact for work in touched if not work.is_new], WRITTEN_FIELDS)
         links = [(work, link) for work in works if (link := self._linked(work, now)) is not None]
@@ -300,7 +280,7 @@ class PageWriter:
         holding.keep(self._merged(works, links), now)
         self._push([work for work in works if work.decisions and not work.is_new], now)
 
-    def _push(self, works: Sequence[_Work], now: datetime) -> None:
+    def _push(self, works: Sequence[Work], now: datetime) -> None:
         """What changed here goes to the other CRMs that know the contact, and what our side kept goes back to this one."""
         changed = [work for work in works if any(one.changed for one in work.decisions)]
         if self.has_siblings and changed:
@@ -312,21 +292,21 @@ class PageWriter:
                 kept = [work for work in works if self._ahead(work)]
                 pushes.enqueue(self._of_lane(kept, lane), lane=lane, only_for=self.connection.pk)
 
-    def _note_elsewhere(self, changed: Sequence[_Work], now: datetime) -> None:
+    def _note_elsewhere(self, changed: Sequence[Work], now: datetime) -> None:
         """For the other CRMs it is our side that moved."""
         pushes.mark_changed([work.contact for work in changed if work.contact], now=now, except_for=self.connection.pk)
-        barred = [work.contact for work in changed if work.contact and _forbids_calls(work)]
+        barred = [work.contact for work in changed if work.contact and work.forbids_calls]
         pushes.mark_do_not_call(barred, now=now, except_for=self.connection.pk)
 
-    def _of_lane(self, works: Sequence[_Work], lane: Lane) -> list[Contact]:
+    def _of_lane(self, works: Sequence[Work], lane: Lane) -> list[Contact]:
         return [work.contact for work in works if work.contact and self._lane(work) == lane]
 
-    def _lane(self, work: _Work) -> Lane:
+    def _lane(self, work: Work) -> Lane:
         if any(one.changed or not same(one.value, one.agreed) for one in work.decisions if one.field == DO_NOT_CALL):
             return Lane.DO_NOT_CALL
         return Lane.BACKFILL if self.run else Lane.EDITS
 
-    def _ahead(self, work: _Work) -> bool:
+    def _ahead(self, work: Work) -> bool:
         """Whether our side holds something that the CRM has to get."""
         rules = self.session.mapping.blank_rules
         return any(
@@ -338,10 +318,10 @@ class PageWriter:
             for one in work.decisions
         )
 
-    def _linked(self, work: _Work, now: datetime) -> SyncRecord | None:
+    def _linked(self, work: Work, now: datetime) -> SyncRecord | None:
         """The link as it has to be written; None when it stands as it is."""
         contact, record = work.contact, work.record
-        if contact is None or not (_newer(work) or _was_gone(work)):
+        if contact is None or not (work.newer or work.was_gone):
             return None
         base = {**(work.link.base if work.link else {}), **{one.field: one.agreed for one in work.decisions}}
         link = work.link or SyncRecord(
@@ -379,14 +359,14 @@ class PageWriter:
         link.sync_status = self._status(work)
         return link
 
-    def _status(self, work: _Work) -> str:
+    def _status(self, work: Work) -> str:
         if work.mapped.problems:
             return SyncRecord.Status.ERROR
         if any(one.is_open for one in work.decisions):
             return SyncRecord.Status.CONFLICT
         return SyncRecord.Status.PENDING if not work.is_new and self._ahead(work) else SyncRecord.Status.SYNCED
 
-    def _history(self, work: _Work, now: datetime) -> list[FieldChange]:
+    def _history(self, work: Work, now: datetime) -> list[FieldChange]:
         contact = work.contact
         if work.is_new:
             new = {one.field: one.value for one in work.decisions if one.value is not None}
@@ -413,7 +393,7 @@ class PageWriter:
             **more,
         )
 
-    def _merged(self, works: Sequence[_Work], links: Sequence[tuple[_Work, SyncRecord]]) -> list[holding.Merged]:
+    def _merged(self, works: Sequence[Work], links: Sequence[tuple[Work, SyncRecord]]) -> list[holding.Merged]:
         written = {work.record.id: link for work, link in links}
         return [
             holding.Merged(link, work.contact, work.decisions, partial(at, work.ours_at), partial(at, work.theirs_at))
@@ -421,8 +401,8 @@ class PageWriter:
             if work.contact and work.decisions and (link := written.get(work.record.id, work.link)) is not None
         ]
 
-    def _count(self, run: SyncRun, works: Sequence[_Work], page: ChangePage) -> None:
-        counts = Counter(_verdict(work) for work in works)
+    def _count(self, run: SyncRun, works: Sequence[Work], page: ChangePage) -> None:
+        counts = Counter(work.verdict for work in works)
         run.created += counts["created"]
         run.updated += counts["updated"]
         run.unchanged += counts["unchanged"]
@@ -433,40 +413,10 @@ class PageWriter:
         run.save(update_fields=PROGRESS)
 
 
-def _to_import(work: _Work) -> bool:
-    """A record that is not to be dialled, and that we don't hold, is not brought in."""
-    return not (work.record.inactive or work.record.deleted)
-
-
-def _newer(work: _Work) -> bool:
-    held = work.link.last_crm_modified_at if work.link else None
-    return held is None or work.record.modified_at >= held
-
-
-def _was_gone(work: _Work) -> bool:
-    return work.link is not None and not work.link.metadata.keys().isdisjoint(departed.MARKS)
-
-
-def _changed(work: _Work) -> bool:
-    return any(one.changed or (one.conflict and not one.is_open) for one in work.decisions)
-
-
-def _verdict(work: _Work) -> str:
-    if work.contact is None:
-        return "skipped"
-    if work.is_new:
-        return "created"
-    return "updated" if any(one.changed for one in work.decisions) else "unchanged"
-
-
 def _siblings(connection: CrmConnection) -> bool:
     """Whether the tenant keeps contacts in other CRMs, too."""
     others = CrmConnection.objects.filter(tenant_id=connection.tenant_id).exclude(pk=connection.pk)
     return bool(others.exclude(status=CrmConnection.Status.DISCONNECTED).exists())
-
-
-def _forbids_calls(work: _Work) -> bool:
-    return any(one.field == DO_NOT_CALL and one.changed and bool(one.value) for one in work.decisions)
 
 
 def _without(metadata: dict[str, Any], *keys: str) -> dict[str, Any]:
