@@ -158,3 +158,5 @@ def test_an_edit_without_the_version_it_was_made_from_changes_nothing(
     url = pages.page(Contact, "change", ours[Contact].pk)
     for client in (admin_client, support_client):
         assert client.post(url, {"first_name": "Evil"}).status_code == 200, "the form again, with what is wrong"
+    with tenancy.everyone():
+        assert Contact.objects.get(pk=ours[Contact].pk).first_name == ours[Contact].first_name
