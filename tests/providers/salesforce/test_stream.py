@@ -307,11 +307,11 @@ def renewed(world: World) -> World:
 
 def test_a_late_commit_is_told_when_it_can_be_seen(world: World, ear: Ear) -> None:
     listener = ear.listen()
-    world.dial({"kind": "late_commit", "seconds": 600, "times": 1})
+    world.dial({"kind": "late_commit", "seconds": 20, "times": 1})
     world.sandbox.edit("Lead", world.lead(), {"City": "Rome"})
     listener.wait(lambda one: len(one.alive) >= 3)
     assert listener.events == []
-    world.sandbox.clock.advance(601)
+    world.sandbox.clock.advance(21)
     assert listener.wait_for_events(1)[0].values["City"] == "Rome"
 
 
