@@ -9,7 +9,7 @@ from django.db.models import Q
 
 from activities.models import Call
 from integrations.models import CrmConnection
-from sync import departed, queue, reviews
+from sync import departed, folding, queue
 from sync.models import Contact, Lane, SyncJob, SyncRecord
 
 KIND = "log_call"
@@ -42,7 +42,7 @@ def locate(call: Call, contact_id: UUID | None) -> list[Target]:
     """
     if contact_id is not None and not Contact.objects.filter(pk=contact_id).exists():
         raise TargetError("contact_id", "There is no such contact.")
-    contact_id = reviews.survivor_of(contact_id) if contact_id else None
+    contact_id = folding.survivor_of(contact_id) if contact_id else None
     if call.crm_record_id:
         return _by_record(call, contact_id)
     return _by_number(call) if contact_id is None else _of_person(call, contact_id)

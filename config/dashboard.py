@@ -1,6 +1,6 @@
 """The first page: how each connection is doing, with its next step, and the newest runs and calls. A fixed number of queries."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,7 +20,8 @@ from integrations.admin_html import ago, badge, page_url
 from integrations.models import CrmConnection
 from sync.admin_connections import RUN_STATUS, done
 from sync.health import Card, cards
-from sync.models import SyncJob, SyncRecord, SyncRun, WorkerBeat
+from sync.listening import streaming_providers
+from sync.models import InboxEvent, SyncJob, SyncRecord, SyncRun, WorkerBeat
 
 MOST_CARDS = 60
 NEWEST = 8
@@ -62,7 +63,7 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
             "runs_url": page_url(SyncRun, "changelist"),
             "calls": _calls() if shown and may("activities.view_call") else [],
             "calls_url": page_url(Call, "changelist"),
-            "workers": _workers() if may("sync.view_workerbeat") else None,
+            "machines": _machines(shown) if may("sync.view_workerbeat") else [],
             "sees_several": sees_several(),
         }
     )
@@ -135,10 +136,15 @@ def next_step(card: Card, may_change: bool) -> Step:
         return Step(_("Connect again"), page_url(CrmConnection, "add", **again(row)), urgent=True)
     if may_change and row.status == status.PAUSED:
         return Step(_("Resume"), _action_url(row, "resume"), urgent=True)
+    if card.only_events_failed:
+        failures = page_url(InboxEvent, "changelist", state__exact="failed", connection__id__exact=row.pk)
+        return Step(_("See which events"), failures, urgent=True)
     if card.dead_letters:
         failures = page_url(SyncJob, "changelist", state__exact="dead", connection__id__exact=row.pk)
         return Step(_("See what failed"), failures, urgent=True)
     if may_change and card.circuit_breaker_state != "closed":
+        return Step(_("Test connection"), _action_url(row, "test"), urgent=True)
+    if may_change and card.stream_problem and card.level == "warning":
         return Step(_("Test connection"), _action_url(row, "test"), urgent=True)
     if card.faulty_records and card.level == "warning":
         faulty = page_url(SyncRecord, "changelist", sync_status__exact="error", connection__id__exact=row.pk)
@@ -211,10 +217,31 @@ def _call_state(worst: str) -> str:
     return badge(*words[worst])
 
 
-def _workers() -> dict[str, Any]:
-    """Whether anybody works at all. The sign of life is minutes old when the machines are gone."""
-    workers = WorkerBeat.objects.filter(kind=WorkerBeat.Kind.WORKER)
-    beats: list[datetime] = list(workers.order_by("-beaten_at").values_list("beaten_at", flat=True)[:100])
+def _machines(shown: Sequence[Card]) -> list[dict[str, Any]]:
+    """Whether anybody works at all, and listens where that is wanted. A sign of life is minutes old once a machine is gone."""
+    beats = list(WorkerBeat.objects.order_by("-beaten_at").values_list("kind", "beaten_at")[:200])
+    working = [at for kind, at in beats if kind == WorkerBeat.Kind.WORKER]
+    listening = [at for kind, at in beats if kind == WorkerBeat.Kind.LISTENER]
+    return [_workers(working), *_listeners(listening, shown)]
+
+
+def _listeners(beats: Sequence[datetime], shown: Sequence[Card]) -> list[dict[str, Any]]:
+    """Only what is wrong: many sites have no CRM that streams."""
+    streaming = set(streaming_providers())
+    wanting = sum(1 for card in shown if card.connection.is_usable and card.provider in streaming)
+    if not wanting or any(timezone.now() - beat < WORKER_SILENT_AFTER for beat in beats):
+        return []
+    words = ngettext(
+        "No listener is running although %(count)d connection streams its changes, which are found only every few minutes "
+        "now: start manage.py listen_changes.",
+        "No listener is running although %(count)d connections stream their changes, which are found only every few minutes "
+        "now: start manage.py listen_changes.",
+        wanting,
+    )
+    return [{"level": "bad", "words": words % {"count": wanting}, "seen": ago(beats[0]) if beats else ""}]
+
+
+def _workers(beats: Sequence[datetime]) -> dict[str, Any]:
     alive = sum(timezone.now() - beat < WORKER_SILENT_AFTER for beat in beats)
     if alive:
         words = ngettext(

@@ -143,6 +143,8 @@ else:
     Q_CLUSTER["broker_class"] = "sync.broker.PostgresBroker"
 
 JOB_LEASE_SECONDS = env.number("JOB_LEASE_SECONDS", 90)
+INBOX_KEEP_DAYS = env.number("INBOX_KEEP_DAYS", 30)  # so far back the inbox can be replayed
+INBOX_KEEP_FAILED_DAYS = env.number("INBOX_KEEP_FAILED_DAYS", 90)
 
 # --- the CRMs -------------------------------------------------------------------------------------------------------
 

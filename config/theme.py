@@ -84,6 +84,7 @@ NAVIGATION: list[dict[str, Any]] = [
             _list(_("Consent attempts"), "login", "integrations.consentattempt"),
             _list(_("Field mappings"), "compare_arrows", "mapping.fieldmapping"),
             _list(_("Mapping versions"), "layers", "mapping.mappingversion"),
+            _list(_("Rehearsals"), "science", "sync.rehearsal"),
             _list(_("CRM objects"), "category", "mapping.crmobject"),
             _list(_("CRM fields"), "list_alt", "mapping.crmfield"),
             _list(_("Changes in CRM fields"), "difference", "mapping.schemachange"),

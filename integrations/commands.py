@@ -1,9 +1,10 @@
-"""What our commands have in common: a tenant by its short name, `--json`, and errors as sentences."""
+"""What our commands have in common: a tenant by its short name, moments, `--json`, and errors as sentences."""
 
 import json
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -21,6 +22,15 @@ class JsonCommand(BaseCommand):
 
     def report(self, options: dict[str, Any], data: dict[str, Any], text: str) -> None:
         self.stdout.write(json.dumps(data, default=str) if options["json"] else text)
+
+
+def moment(text: str) -> datetime:
+    """A point in time from the command line; without a zone it is meant in UTC."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r} is no time. Write it as 2026-01-31T08:00 or 2026-01-31.") from error
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 @contextmanager

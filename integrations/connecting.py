@@ -17,6 +17,7 @@ from integrations import errors, preflight, tenancy
 from integrations.crm import open_crm
 from integrations.fields import WrongKey
 from integrations.models import CrmConnection, Tenant
+from integrations.preparing import alone
 from integrations.providers.base import CrmProvider
 from integrations.records import Account, Connection, Credential
 from integrations.registry import provider_class
@@ -84,11 +85,12 @@ def try_out(
 
 
 def prepare(row: CrmConnection) -> None:
-    """Sets the account up for us, tells the apps above, and looks what is missing. Safe to repeat."""
-    provider = open_crm(row, PERSON)[0]
-    learned = dict(provider.prepare())
-    warnings = [*row.metadata.get("warnings", []), *learned.pop("warnings", []), *_subscribe(row, provider)]
-    row.remember({**learned, "warnings": list(dict.fromkeys(warnings))})
+    """Sets the account up for us, tells the apps above, and looks what is missing. Safe to repeat, and by several at once."""
+    with alone(row.pk):
+        provider = open_crm(row, PERSON)[0]
+        learned = dict(provider.prepare())
+        warnings = [*row.metadata.get("warnings", []), *learned.pop("warnings", []), *_subscribe(row, provider)]
+        row.remember({**learned, "warnings": list(dict.fromkeys(warnings))})
     provider = open_crm(row, PERSON)[0]  # with what was just learned
     connected.send(sender=CrmConnection, connection=row, provider=provider)
     with suppress(errors.CrmError):  # noted there; the connection works all the same

@@ -8,5 +8,5 @@ from integrations.transport.client import WORKER, CrmApi, Patience
 
 def open_crm(row: CrmConnection, patience: Patience = WORKER) -> tuple[CrmProvider, CrmApi]:
     provider = provider_class(row.provider)
-    api = CrmApi(row.pk, provider, row.settings, patience)
+    api = CrmApi(row.pk, provider, row.settings, patience, row.tenant.timezone)
     return provider(row.as_record(), api), api

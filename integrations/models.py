@@ -140,6 +140,7 @@ class CrmConnection(TenantOwned, Timestamped):
     status_reason = models.TextField(_("reason"), default="", db_default="", blank=True)
     status_since = models.DateTimeField(_("since"), default=None, null=True, blank=True)
     wake_requested_at = models.DateTimeField(null=True, editable=False)
+    served_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         db_table = "crm_credentials"
@@ -300,6 +301,8 @@ class ApiUsage(models.Model):
     failures = models.PositiveIntegerField(default=0)
     throttled = models.PositiveIntegerField(default=0)
     milliseconds = models.PositiveBigIntegerField(default=0)
+    works = models.JSONField(_("for what"), default=dict, db_default={}, blank=True)
+    """Requests by kind of work (see `transport.limits.Share`)."""
 
     class Meta:
         db_table = "api_usage"

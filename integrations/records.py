@@ -71,6 +71,8 @@ class ChangePage:
     cursor: Cursor
     total: int | None = None
     """How many records the whole feed will hold, if the CRM says so; for progress only."""
+    last: bool = False
+    """Nothing comes after it: a pass that runs out of time here is finished, and not to be gone on with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,8 @@ class Written:
     url: str = ""
     created: bool = False
     error: Exception | None = None
+    warnings: tuple[str, ...] = ()
+    """What was written, but not as it was asked for: sentences, such as of a field that the CRM does not have any more."""
 
 
 @dataclass(frozen=True, slots=True)

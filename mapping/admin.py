@@ -5,24 +5,31 @@ Saving or deleting rows publishes a new version in the same transaction; a mappi
 
 from collections.abc import Iterable, Sequence
 from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
 
 from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 from integrations.admin_base import Panel, Question, ReadOnlyAdmin, TenantScopedAdmin, page_action
 from integrations.admin_html import NOTHING, ago_column, badge, bullets, code_column, plain, yes_column
+from integrations.models import CrmConnection
 from mapping.admin_forms import ConflictPolicyForm, FieldMappingForm
 from mapping.compiled import MappingError
 from mapping.fields import DIALER_FIELDS
 from mapping.models import ConflictPolicy, CrmField, CrmObject, FieldMapping, MappingVersion, SchemaChange
 from mapping.publishing import ENTITY, publish, restore
 
+REHEARSE = "admin:sync_rehearsal_add"
+"""The page on which a rehearsal begins. It belongs to the app above."""
+MAY_REHEARSE = "sync.add_rehearsal"
 WORDS = (
     yes_column("writable", gettext_lazy("writable")),
     yes_column("custom", gettext_lazy("custom")),
@@ -51,6 +58,9 @@ class FieldMappingAdmin(TenantScopedAdmin):
         (gettext_lazy("Rules"), {"fields": ("strategy", "on_blank", "object_overrides", "is_active")}),
     )
 
+    actions_list = ("rehearse_changes",)
+    actions_detail = ("rehearse_this",)
+
     @admin.display(description=gettext_lazy("dialer field"), ordering="dialer_field")
     def dialer_label(self, row: FieldMapping) -> str:
         known = DIALER_FIELDS[ENTITY].get(row.dialer_field)
@@ -59,6 +69,17 @@ class FieldMappingAdmin(TenantScopedAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         own = super().get_readonly_fields(request, obj)
         return [*own, "crm_provider"] if obj else own
+
+    # --- rehearsing -----------------------------------------------------------------------------------------------
+
+    @page_action(gettext_lazy("Rehearse changes"), icon="science", permission=MAY_REHEARSE)
+    def rehearse_changes(self, request: HttpRequest) -> HttpResponse:
+        return redirect(reverse(REHEARSE))
+
+    @page_action(gettext_lazy("Rehearse changes"), icon="science", permission=MAY_REHEARSE)
+    def rehearse_this(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        row = self.found(request, object_id)
+        return redirect(_rehearsal_of(row.tenant_id, row.crm_provider))
 
     # --- publishing -----------------------------------------------------------------------------------------------
 
@@ -110,7 +131,7 @@ class MappingVersionAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     list_select_related = ("created_by",)
     ordering = ("-created_at", "-pk")
     fields = ("crm_provider", "number", "in_force", "note", "created_by", "created_at")
-    actions_detail = ("restore_version",)
+    actions_detail = ("rehearse_version", "restore_version")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         newer = MappingVersion.objects.filter(
@@ -142,6 +163,11 @@ class MappingVersionAdmin(ReadOnlyAdmin, TenantScopedAdmin):
         offered: list[Any] = super().get_actions_detail(request, object_id)  # type: ignore[misc]
         return offered if row is not None and row.is_old else []
 
+    @page_action(gettext_lazy("Rehearse this version"), icon="science", permission=MAY_REHEARSE)
+    def rehearse_version(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        row = self.found(request, object_id)
+        return redirect(_rehearsal_of(row.tenant_id, row.crm_provider, version=row.pk))
+
     @page_action(gettext_lazy("Restore this version"), icon="restore", permission="mapping.change_fieldmapping")
     def restore_version(self, request: HttpRequest, object_id: str) -> HttpResponse:
         row = self.found(request, object_id)
@@ -164,6 +190,13 @@ class MappingVersionAdmin(ReadOnlyAdmin, TenantScopedAdmin):
             return redirect(request.path)
         self.log_change(request, created, f"Restored from version {row.number}.")
         return self.answer(request, created, _("%(version)s is in force now.") % {"version": created})
+
+
+def _rehearsal_of(tenant_id: UUID, provider: str = "", **start: object) -> str:
+    """Where a rehearsal begins with the tenant's connection to this CRM, or to any, chosen already."""
+    rows = CrmConnection.objects.filter(tenant_id=tenant_id).order_by("status", "provider")
+    chosen = (rows.filter(provider=provider) if provider else rows).values_list("pk", flat=True).first()
+    return f"{reverse(REHEARSE)}?{urlencode({**({'connection': chosen} if chosen else {}), **start})}"
 
 
 def refuse(page: Any, request: HttpRequest, error: MappingError) -> None:
@@ -274,6 +307,11 @@ class ConflictPolicyAdmin(TenantScopedAdmin):
     form = ConflictPolicyForm
     list_display = ("default", "exceptions", ago_column("updated_at", gettext_lazy("changed")))
     fields = ("default", "overrides")
+    actions_detail = ("rehearse_policy",)
+
+    @page_action(gettext_lazy("Rehearse changes"), icon="science", permission=MAY_REHEARSE)
+    def rehearse_policy(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return redirect(_rehearsal_of(self.found(request, object_id).tenant_id, policy=1))
 
     @admin.display(description=gettext_lazy("by field"))
     def exceptions(self, row: ConflictPolicy) -> str:

@@ -84,7 +84,7 @@ class FieldMappingForm(TenantForm):
         super()._post_clean()  # type: ignore[misc]
         if set(self.errors) - {NON_FIELD_ERRORS} or not self.instance.tenant_id:
             return
-        problems = problems_with(self.instance)
+        problems = problems_with(self.instance, self.other_rows())
         if problems:
             # The model's own check said the same in one sentence; here each problem stands at its field.
             self.errors.pop(NON_FIELD_ERRORS, None)
@@ -94,12 +94,17 @@ class FieldMappingForm(TenantForm):
             text = problem.message if own else f"{problem.field}: {problem.message}"
             self.add_error(place if place in self.fields else None, text)
 
+    def other_rows(self) -> Iterable[FieldMapping]:
+        """Those that are published together with this one."""
+        row = self.instance
+        active = FieldMapping.objects.filter(
+            tenant_id=row.tenant_id, crm_provider=row.crm_provider, dialer_entity=ENTITY, is_active=True
+        )
+        return active.exclude(pk=row.pk)
 
-def problems_with(row: FieldMapping) -> list[Problem]:
+
+def problems_with(row: FieldMapping, others: Iterable[FieldMapping]) -> list[Problem]:
     """What would keep the tenant's mapping from being published if this row were saved; each problem once."""
-    others = FieldMapping.objects.filter(
-        tenant_id=row.tenant_id, crm_provider=row.crm_provider, dialer_entity=ENTITY, is_active=True
-    ).exclude(pk=row.pk)
     rows = [engine_row(one) for one in (*others, *([row] if row.is_active else []))]
     problems: dict[Problem, None] = {}
     for object_type in provider_class(row.crm_provider).person_types:

@@ -1,5 +1,6 @@
 """From the rows that people edit to the version that the engine runs."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
@@ -76,14 +77,31 @@ def publish(tenant_id: UUID, provider: str, *, note: str = "", user_id: int | No
 
 def restore(version: MappingVersion, *, user_id: int | None = None) -> MappingVersion:
     """Makes the rows what they were in an earlier version, and publishes them as a new one."""
+    note = f"Back to version {version.number}"
+    return adopt(version.tenant_id, version.crm_provider, version.rows, note=note, user_id=user_id)
+
+
+def adopt(
+    tenant_id: UUID, provider: str, rows: Sequence[Mapping[str, Any]], *, note: str, user_id: int | None = None
+) -> MappingVersion:
+    """Makes these, in the form of a version's rows, the rows that people edit, and publishes them. Raises MappingError."""
+    fields = [row["dialer_field"] for row in rows]
     with transaction.atomic():
-        _rows_of(version.tenant_id, version.crm_provider).delete()
-        FieldMapping.objects.bulk_create(
-            [_model_row(version.tenant_id, version.crm_provider, MappingRow(**row)) for row in version.rows]
-        )
-        return publish(
-            version.tenant_id, version.crm_provider, note=f"Back to version {version.number}", user_id=user_id
-        )
+        _rows_of(tenant_id, provider).delete()
+        everything = FieldMapping.objects.filter(tenant_id=tenant_id, crm_provider=provider, dialer_entity=ENTITY)
+        everything.filter(dialer_field__in=fields).delete()  # switched off meanwhile
+        FieldMapping.objects.bulk_create([_model_row(tenant_id, provider, MappingRow(**row)) for row in rows])
+        return publish(tenant_id, provider, note=note, user_id=user_id)
+
+
+def row_json(row: FieldMapping) -> dict[str, Any]:
+    """A row in the form in which versions keep it."""
+    return _as_json(engine_row(row))
+
+
+def edited_row(tenant_id: UUID, provider: str, row: Mapping[str, Any]) -> FieldMapping:
+    """A version's row in the form in which people edit it. It is not stored."""
+    return _model_row(tenant_id, provider, MappingRow(**row))
 
 
 def add_defaults(connection: CrmConnection) -> int:

@@ -1,6 +1,5 @@
 """Admin pages of the sync: runs, links, jobs, stored events, cursors, conflicts and changes. All of it is history: read-only."""
 
-import json
 from typing import Any, ClassVar
 
 from django.contrib import admin
@@ -17,8 +16,7 @@ from integrations.admin_base import (
 from integrations.admin_html import (
     NOTHING,
     ago_column,
-    badge_column,
-    code,
+    bullets,
     code_column,
     outward,
 )
@@ -26,11 +24,13 @@ from integrations.models import CrmConnection
 from sync.admin_conflicts import ConflictAdmin
 from sync.admin_connections import ConnectionAdmin
 from sync.admin_contacts import RECORD_STATUS, with_crm_id
+from sync.admin_inbox import InboxEventAdmin
 from sync.admin_jobs import BY_CONNECTION, SyncJobAdmin, record_link
 from sync.admin_quarantine import QuarantineAdmin
+from sync.admin_rehearsals import RehearsalAdmin
 from sync.admin_reviews import MatchReviewAdmin
 from sync.admin_runs import CertificateAdmin, SyncRunAdmin
-from sync.admin_stories import FieldChangeAdmin, SourceFilter
+from sync.admin_stories import FieldChangeAdmin
 from sync.models import (
     Certificate,
     Conflict,
@@ -39,24 +39,24 @@ from sync.models import (
     InboxEvent,
     MatchReview,
     Quarantine,
+    Rehearsal,
     SyncJob,
     SyncRecord,
     SyncRun,
     WorkerBeat,
 )
-
-EVENT_LEVELS = {"received": "warning", "worked": "good", "failed": "bad"}
-EVENT_STATE = badge_column("state", gettext_lazy("state"), EVENT_LEVELS)
-SECRET_HEADERS = ("auth", "cookie", "key", "secret", "signature", "token")
+from sync.sent import WARNINGS
 
 admin.site.register(CrmConnection, ConnectionAdmin)
 admin.site.register(SyncJob, SyncJobAdmin)
+admin.site.register(InboxEvent, InboxEventAdmin)
 admin.site.register(Conflict, ConflictAdmin)
 admin.site.register(FieldChange, FieldChangeAdmin)
 admin.site.register(Quarantine, QuarantineAdmin)
 admin.site.register(SyncRun, SyncRunAdmin)
 admin.site.register(Certificate, CertificateAdmin)
 admin.site.register(MatchReview, MatchReviewAdmin)
+admin.site.register(Rehearsal, RehearsalAdmin)
 
 
 @admin.register(SyncRecord)
@@ -79,8 +79,8 @@ class SyncRecordAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     notes = staticmethod(code_column("metadata", gettext_lazy("kept with it")))
     fields: ClassVar[Any] = (
         "connection", "crm_provider", "crm_object_type", "in_crm", "our_record", "sync_direction", RECORD_STATUS,
-        "error_message", "retry_count", "last_synced_at", "last_crm_modified_at", "last_local_modified_at", "agreed", "notes",
-        "created_at", "updated_at",
+        "error_message", "warnings", "retry_count", "last_synced_at", "last_crm_modified_at", "last_local_modified_at", "agreed",
+        "notes", "created_at", "updated_at",
     )  # fmt: skip
 
     def get_search_results(
@@ -101,59 +101,11 @@ class SyncRecordAdmin(ReadOnlyAdmin, TenantScopedAdmin):
 
     @admin.display(description=gettext_lazy("problem"))
     def short_problem(self, row: SyncRecord) -> str:
-        return (row.error_message or NOTHING)[:120]
+        return (row.error_message or " ".join(row.metadata.get(WARNINGS, ())) or NOTHING)[:120]
 
-
-@admin.register(InboxEvent)
-class InboxEventAdmin(ReadOnlyAdmin, TenantScopedAdmin):
-    list_display = (
-        "id",
-        "source",
-        "object_type",
-        "connection",
-        EVENT_STATE,
-        "signature_ok",
-        "record_count",
-        ago_column("received_at", gettext_lazy("received")),
-        "error",
-    )
-    list_filter = ("state", SourceFilter, BY_CONNECTION)
-    list_select_related = ("connection",)
-    exact_search = ("id", "dedupe_key")
-    search_help_text = gettext_lazy("Number, or the sender's whole key")
-    ordering = ("-pk",)
-    fields: ClassVar[Any] = (
-        "connection", "source", "object_type", "dedupe_key", EVENT_STATE, "signature_ok", "records", "content", "safe_headers",
-        "error", "occurred_at", "received_at", "worked_at",
-    )  # fmt: skip
-    records = staticmethod(code_column("record_ids", gettext_lazy("records")))
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).defer("body")
-
-    @admin.display(description=gettext_lazy("records"))
-    def record_count(self, row: InboxEvent) -> int:
-        return len(row.record_ids)
-
-    @admin.display(description=gettext_lazy("body"))
-    def content(self, row: InboxEvent) -> str:
-        return code(_decoded(bytes(row.body)))
-
-    @admin.display(description=gettext_lazy("headers"))
-    def safe_headers(self, row: InboxEvent) -> str:
-        return code({name: _safe_header(name, value) for name, value in dict(row.headers).items()})
-
-
-def _decoded(body: bytes) -> Any:
-    text = body.decode("utf-8", "replace")
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
-
-
-def _safe_header(name: str, value: object) -> object:
-    return "[secret]" if any(word in name.lower() for word in SECRET_HEADERS) else value
+    @admin.display(description=gettext_lazy("left out of the last write"))
+    def warnings(self, row: SyncRecord) -> str:
+        return bullets(row.metadata.get(WARNINGS, ()))
 
 
 @admin.register(FeedCursor)

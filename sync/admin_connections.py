@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from django.contrib import admin, messages
 from django.db.models import Max
 from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
@@ -21,7 +22,7 @@ from integrations.models import CrmConnection
 from integrations.transport.client import PERSON
 from mapping import discovery
 from mapping.models import CrmObject, SchemaChange
-from sync import health, queue
+from sync import admin_budgets, admin_deletions, budgets, health, queue
 from sync.models import FeedCursor, SyncJob, SyncRun
 from sync.pulling import enqueue_all
 
@@ -34,6 +35,8 @@ OFFERED: dict[str, Callable[[CrmConnection], bool]] = {
     "read_fields": lambda row: row.is_usable,
     "pause": lambda row: row.is_usable,
     "resume": lambda row: row.status == CrmConnection.Status.PAUSED,
+    "daily_budget": lambda _row: False,  # stands with the limits that it sets
+    "deletions": lambda _row: False,  # stands with what is chosen
     "check_permissions": lambda _row: False,  # its button stands beside what it finds
     "reconnect": lambda _row: True,
     "disconnect": lambda _row: False,  # stands with the credential that it ends
@@ -41,13 +44,14 @@ OFFERED: dict[str, Callable[[CrmConnection], bool]] = {
 """Which buttons make sense for a connection."""
 
 
-class ConnectionAdmin(ConnectionPage):
+class ConnectionAdmin(admin_deletions.DeletionPages, ConnectionPage):
     fieldsets: ClassVar[Any] = (
         (gettext_lazy("State"), {"fields": ("verdict", *STATE_FIELDS)}),
         *ConnectionPage.fieldsets[1:],
     )
     actions_detail: ClassVar[Any] = (
-        "sync_now", "test", "check_permissions", "read_fields", "pause", "resume", "reconnect", "disconnect",
+        "sync_now", "test", "check_permissions", "read_fields", "pause", "resume", "daily_budget", "deletions",
+        "reconnect", "disconnect",
     )  # fmt: skip
 
     @admin.display(description=gettext_lazy("how it is doing"))
@@ -58,7 +62,9 @@ class ConnectionAdmin(ConnectionPage):
 
     def panels(self, request: HttpRequest, row: Any) -> Sequence[Panel]:
         findings, *others = super().panels(request, row)
-        return [findings, _runs(row), _cursors(row), _schema_changes(row), *others]
+        day = admin_budgets.panels(row, request.user.has_perm(CHANGE))
+        deletions = admin_deletions.panel(row, request.user.has_perm(CHANGE))
+        return [findings, _runs(row), *day, _cursors(row), _schema_changes(row), deletions, *others]
 
     def connected(self, request: HttpRequest, row: CrmConnection) -> None:
         enqueue_all([row])
@@ -153,6 +159,37 @@ class ConnectionAdmin(ConnectionPage):
         if moved:
             queue.wake(row.pk)
         return self._moved(request, row, moved, _("Resumed."))
+
+    @page_action(gettext_lazy("Daily budget"), icon="savings", permission=CHANGE)
+    def daily_budget(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        row = self.found(request, object_id)
+        today = budgets.today(row, timezone.now())
+        form = admin_budgets.BudgetForm(
+            request.POST if request.method == "POST" else None, initial={"budget": today.budget}
+        )
+        if not form.is_valid():
+            return self._budget_page(request, row, form, admin_budgets.explanation(today))
+        budget = form.cleaned_data["budget"]
+        budgets.set_budget(row, budget)
+        self.log_change(request, row, f"Daily budget: {today.budget or 'none'} → {budget or 'none'}")
+        if budget is None:
+            return self.answer(request, row, _("There is no daily budget any more."))
+        words = _("The daily budget is %(budget)s requests; %(used)s are used today.")
+        return self.answer(request, row, words % {"budget": f"{budget:,}", "used": f"{today.used:,}"})
+
+    def _budget_page(self, request: HttpRequest, row: CrmConnection, form: Any, lines: Sequence[str]) -> HttpResponse:
+        request.current_app = self.admin_site.name
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Daily budget of %(connection)s") % {"connection": row},
+            "lines": lines,
+            "form": form,
+            "button": _("Set the budget"),
+            "opts": self.opts,
+            "original": row,
+            "back": page_url(row),
+        }
+        return TemplateResponse(request, "admin/ask_value.html", context)
 
     def _move(self, request: HttpRequest, row: CrmConnection, before: str, after: str, reason: str) -> bool:
         """False when it was in another state: somebody, or the CRM, was faster."""

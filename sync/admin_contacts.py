@@ -30,6 +30,7 @@ from integrations.registry import PROVIDERS, provider_class
 from sync import editing
 from sync.admin_contact_form import EDITABLE, SEEN, ContactForm
 from sync.admin_stories import values_panel
+from sync.folding import FOLDED
 from sync.models import Contact, FieldChange, SyncRecord
 
 CONTACTS = Contact._meta.db_table
@@ -207,9 +208,14 @@ def records_panel(contact: Contact) -> Panel:
 def history_panel(contact: Contact) -> Panel:
     changes = FieldChange.objects.filter(contact=contact).order_by("-pk")[:LONGEST_HISTORY]
     rows = [
-        [ago(one.at), one.field, plain(one.old), plain(one.new), plain(one.lost), one.source, one.actor, one.rule]
+        [ago(one.at), one.field, plain(one.old), plain(one.new), plain(_lost(one)), one.source, one.actor, one.rule]
         for one in changes
     ]
     headers = [_("When"), _("Field"), _("Before"), _("After"), _("Lost"), _("Set by"), _("Who"), _("Rule")]
     more = (page_url(FieldChange, "changelist", q=contact.pk), _("All changes"))
     return Panel(_("History"), headers, rows, _("No value has changed yet."), more)
+
+
+def _lost(change: FieldChange) -> Any:
+    """What undoing a merge needs is kept there too; it tells people nothing."""
+    return None if change.field == FOLDED else change.lost

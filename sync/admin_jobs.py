@@ -1,19 +1,30 @@
 """The pages of jobs: what has to be done, what failed and why, and trying it again."""
 
+from collections import Counter
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
-from integrations.admin_base import AdminPage, Question, ReadOnlyAdmin, RecentValues, TenantScopedAdmin, page_action
-from integrations.admin_html import NOTHING, ago_column, badge_column, code_column, page_link, page_url
-from sync import queue
+from integrations.admin_base import (
+    AdminPage,
+    Panel,
+    Question,
+    ReadOnlyAdmin,
+    RecentValues,
+    TenantScopedAdmin,
+    page_action,
+)
+from integrations.admin_html import NOTHING, ago_column, badge_column, code_column, link, page_link, page_url, progress
+from integrations.registry import provider_label
+from sync import dead_letters, queue
 from sync.admin_contacts import CONTACTS
 from sync.models import Contact, SyncJob
 
@@ -67,11 +78,12 @@ class SyncJobAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     search_help_text = gettext_lazy("Job number, or whole id of the record")
     ordering = ("-pk",)
     actions = ("try_again_selected",)
+    actions_list = ("by_cause",)
     actions_detail = ("try_again",)
     what_for = staticmethod(code_column("payload", gettext_lazy("with")))
     technical = staticmethod(code_column("error_detail", gettext_lazy("technical detail")))
     fields: ClassVar[Any] = (
-        "connection", "kind", "about", JOB_STATE, "lane", "attempts", "cause", "error", "technical", "what_for", "run",
+        "connection", "kind", "about", JOB_STATE, "bar", "lane", "attempts", "cause", "error", "technical", "what_for", "run",
         "not_before", "first_attempt_at", "lease_until", "created_at", "finished_at",
     )  # fmt: skip
 
@@ -82,6 +94,14 @@ class SyncJobAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     @admin.display(description=gettext_lazy("about"), ordering="key")
     def about(self, row: SyncJob) -> str:
         return record_link(JOB_TABLES.get(row.kind, ""), row.local_record_id) if row.local_record_id else row.key
+
+    @admin.display(description=gettext_lazy("progress"))
+    def bar(self, row: SyncJob) -> str:
+        return (
+            progress(row.payload.get("done", 0), row.payload["total"], _("Done"))
+            if row.payload.get("total")
+            else NOTHING
+        )
 
     @admin.display(description=gettext_lazy("problem"))
     def short_problem(self, row: SyncJob) -> str:
@@ -113,15 +133,83 @@ class SyncJobAdmin(ReadOnlyAdmin, TenantScopedAdmin):
         replay(self, request, SyncJob.objects.filter(pk=row.pk))
         return redirect(page_url(row))
 
+    @page_action(gettext_lazy("By cause"), icon="stacks", permission="sync.change_syncjob")
+    def by_cause(self, request: HttpRequest) -> HttpResponse:
+        """The dead jobs by cause, and the question whether to try all of one again."""
+        cause, provider = request.GET.get("cause", ""), request.GET.get("provider", "")
+        if not cause:
+            return self._piles(request)
+        jobs = dead_letters.dead(cause=cause, provider=provider)
+        page = self.ask(request, None, _about_pile(cause, jobs.count()))
+        if page:
+            return page
+        replay(self, request, jobs)
+        return redirect(page_url(SyncJob, "by_cause"))
+
+    def _piles(self, request: HttpRequest) -> HttpResponse:
+        totals: Counter[tuple[str, str]] = Counter()
+        for pile in dead_letters.piles(dead_letters.dead()):
+            totals[pile.cause, pile.provider] += pile.count
+        headers = [_("Cause"), "CRM", _("Jobs"), _("Next step")]
+        rows = [_pile_row(*which, count) for which, count in totals.most_common()]
+        panel = Panel(_("What needs help"), headers, rows, _("Nothing needs help: no job has failed for good."))
+        request.current_app = self.admin_site.name
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Failures by cause"),
+            "panels": [panel],
+            "opts": self.opts,
+            "back": page_url(SyncJob, "changelist"),
+        }
+        return TemplateResponse(request, "admin/tables.html", context)
+
+
+def _pile_row(cause: str, provider: str, count: int) -> list[object]:
+    crm = provider_label(provider)
+    shown = link(page_url(SyncJob, "changelist", state__exact="dead", cause=cause), cause)
+    if cause == queue.FOR_GOOD:
+        return [
+            shown,
+            crm,
+            f"{count:,}",
+            _("None: another account has taken the place of the one they were meant for."),
+        ]
+    return [
+        shown,
+        crm,
+        f"{count:,}",
+        link(page_url(SyncJob, "by_cause", cause=cause, provider=provider), _("Try all again")),
+    ]
+
+
+def _about_pile(cause: str, count: int) -> Question:
+    about = ngettext("%(count)d job goes back to the queue.", "%(count)d jobs go back to the queue.", count)
+    return Question(
+        title=_("Try everything with the cause %(cause)s again?") % {"cause": cause},
+        lines=[
+            about % {"count": count},
+            _("They get fresh attempts. What the CRM already has is not written twice."),
+            _("If the cause is still there they fail again: see to it first."),
+        ],
+        button=_("Try all again"),
+    )
+
 
 def replay(page: AdminPage, request: HttpRequest, jobs: QuerySet[SyncJob]) -> int:
-    """Puts dead jobs back to work and says how many; says so as well when none needed it."""
-    count = queue.replay(jobs)
-    if count:
-        text = ngettext("%(count)d job is tried again.", "%(count)d jobs are tried again.", count) % {"count": count}
-        page.message_user(request, text, messages.SUCCESS)
-    else:
+    """Puts dead jobs back to work and says how many; says so as well when none needed it, or when some stay as they are."""
+    done = dead_letters.replay(jobs)
+    if done.replayed:
+        text = ngettext("%(count)d job is tried again.", "%(count)d jobs are tried again.", done.replayed)
+        page.message_user(request, text % {"count": done.replayed}, messages.SUCCESS)
+    if done.for_good:
+        text = ngettext(
+            "%(count)d job stays as it is, since its account was replaced by another.",
+            "%(count)d jobs stay as they are, since their account was replaced by another.",
+            done.for_good,
+        )
+        page.message_user(request, text % {"count": done.for_good}, messages.WARNING)
+    if not done.replayed and not done.for_good:
         page.message_user(
             request, _("None of these needed help: they are done, or waiting for their turn."), messages.INFO
         )
-    return count
+    return done.replayed

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
+from django.db.models import Case, When
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from integrations.admin_base import Panel, Question, ReadOnlyAdmin, TenantScopedAdmin, page_action
 from integrations.admin_html import ago_column, badge_column, bullets, page_link, plain
-from sync import reviews, values
+from sync import folding, reviews, values
 from sync.models import Contact, MatchReview
 
 LEVELS = {"open": "warning", "same": "good", "different": "muted"}
@@ -25,8 +26,10 @@ REASONS = {
     "company_same": gettext_lazy("Same company"),
     "company_differs": gettext_lazy("Different companies"),
     "name_company_alike": gettext_lazy("Name and company are spelled alike"),
+    "one_record": gettext_lazy("The CRM made one record of both"),
 }
-COMPARED = (*reviews.FILLED, "do_not_call", "call_count", "last_called_at")
+OFFERED = {"same_person": ("open",), "different_people": ("open",), "undo": ("same",)}
+COMPARED = (*folding.FILLED, "do_not_call", "call_count", "last_called_at")
 
 
 class MatchReviewAdmin(ReadOnlyAdmin, TenantScopedAdmin):
@@ -35,9 +38,12 @@ class MatchReviewAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     list_select_related = ("contact", "candidate")
     exact_search = ("contact_id", "candidate_id")
     search_help_text = gettext_lazy("A contact's whole id")
-    # Open comes after different and before same in the alphabet, so the newest first; the filter shows what is open.
-    ordering = ("-pk",)
-    actions_detail = ("same_person", "different_people")
+    ordering = (Case(When(status=MatchReview.Status.OPEN, then=0), default=1), "-score", "-pk")
+    list_before_template = "admin/nothing_yet.html"
+    nothing_yet = gettext_lazy(
+        "Nobody has to decide anything here. Contacts that may be the same person are listed with what speaks for it and against."
+    )
+    actions_detail = ("same_person", "different_people", "undo")
     fields: ClassVar[Any] = ("pair", STATUS, "score", "why", "by", "record", "created_at", "decided_at", "decided_by")
 
     @admin.display(description=gettext_lazy("may be the same"))
@@ -63,7 +69,7 @@ class MatchReviewAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         row = self.get_object(request, str(object_id))
         offered: list[Any] = super().get_actions_detail(request, object_id)  # type: ignore[misc]
-        return offered if row is not None and row.status == MatchReview.Status.OPEN else []
+        return [one for one in offered if row is not None and row.status in OFFERED[one.path]]
 
     @page_action(gettext_lazy("Same person"), icon="merge", permission="sync.change_matchreview")
     def same_person(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -73,19 +79,40 @@ class MatchReviewAdmin(ReadOnlyAdmin, TenantScopedAdmin):
             lines=[
                 _("The contact that was here first stays; what it leaves blank is filled from the other."),
                 _("Links, history and calls move to it. The other contact is shown as deleted and names it."),
-                _("This can't be undone."),
+                _("It can be undone here until one of the two is changed or called."),
             ],
             button=_("Same person"),
-            danger=True,
         )
         page = self.ask(request, row, question)
         if page:
             return page
         try:
             survivor = reviews.are_same(row, request.user.get_username())
-        except reviews.NotMergeable as error:
+        except folding.NotMergeable as error:
             return self.answer(request, row, str(error), messages.ERROR)
         return self.answer(request, row, _("%(person)s is one contact now.") % {"person": survivor})
+
+    @page_action(gettext_lazy("Undo"), icon="undo", permission="sync.change_matchreview")
+    def undo(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        row = self.found(request, object_id)
+        question = Question(
+            title=_("Make these two contacts again?"),
+            lines=[
+                _("The other contact is there again, with the links, history and calls that it had."),
+                _("The one that stayed gets back the values that it had before. Both are written to their CRMs again."),
+                _("“Do not call” stays set wherever it is set now."),
+                _("The question whether they are the same person is open again."),
+            ],
+            button=_("Undo"),
+        )
+        page = self.ask(request, row, question)
+        if page:
+            return page
+        try:
+            reviews.undo(row, request.user.get_username())
+        except folding.NotMergeable as error:
+            return self.answer(request, row, str(error), messages.ERROR)
+        return self.answer(request, row, _("They are two contacts again."))
 
     @page_action(gettext_lazy("Different people"), icon="group", permission="sync.change_matchreview")
     def different_people(self, request: HttpRequest, object_id: str) -> HttpResponse:

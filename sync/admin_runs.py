@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy
 
 from integrations.admin_base import Question, ReadOnlyAdmin, TenantScopedAdmin, page_action
 from integrations.admin_html import ago_column, badge, badge_column, bullets, progress
-from sync import backfilling, pulling, reconciling
+from sync import backfilling, promoting, pulling, reconciling
 from sync.admin_connections import done
 from sync.admin_jobs import BY_CONNECTION
 from sync.models import Certificate, SyncRun
@@ -17,7 +17,11 @@ from sync.models import Certificate, SyncRun
 RUN_LEVELS = {"running": "info", "done": "good", "failed": "bad", "paused": "warning"}
 RUN_STATUS = badge_column("status", gettext_lazy("status"), RUN_LEVELS)
 CHANGE_RUN = "sync.change_syncrun"
-JOB_KINDS = {SyncRun.Kind.RECONCILIATION.value: reconciling.KIND, SyncRun.Kind.BACKFILL.value: backfilling.KIND}
+JOB_KINDS = {
+    SyncRun.Kind.RECONCILIATION.value: reconciling.KIND,
+    SyncRun.Kind.BACKFILL.value: backfilling.KIND,
+    SyncRun.Kind.SNAPSHOTS.value: promoting.KIND,
+}
 """Kind of run → kind of the jobs that do it; pulls do the others."""
 OFFERED = {"pause": SyncRun.Status.RUNNING, "resume": SyncRun.Status.PAUSED}
 

@@ -13,6 +13,7 @@ from integrations.admin_base import Panel, Question, ReadOnlyAdmin, RecentValues
 from integrations.admin_html import ago, ago_column, badge, link, page_link, page_url, plain
 from mapping.fields import UnknownFieldError, dialer_field
 from sync import stories, values
+from sync.folding import FOLDED
 from sync.models import Contact, FieldChange
 from sync.times import CREATED
 
@@ -135,7 +136,7 @@ class FieldChangeAdmin(ReadOnlyAdmin, TenantScopedAdmin):
 
     @admin.display(description=gettext_lazy("value that lost"))
     def loser(self, row: FieldChange) -> str:
-        return plain(row.lost)
+        return plain(None if row.field == FOLDED else row.lost)
 
     def panels(self, request: HttpRequest, row: Any) -> Sequence[Panel]:
         field = _field_of(request, row)

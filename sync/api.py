@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from integrations.registry import PROVIDERS
 from integrations.views import AlreadyUsed, TenantView
-from sync import editing, feed, health
+from sync import editing, feed, folding, health
 from sync.models import Contact
 from sync.serializers import (
     ContactSerializer,
@@ -84,9 +84,14 @@ class ContactsView(_Writes):
 
 
 class ContactView(_Writes):
-    @extend_schema(operation_id="read_contact", summary="One contact", responses=ContactSerializer)
+    @extend_schema(
+        operation_id="read_contact",
+        summary="One contact",
+        description="The id of a contact that was joined into another one answers with that one, under its own id.",
+        responses=ContactSerializer,
+    )
     def get(self, request: Request, contact_id: UUID) -> Response:
-        contact = Contact.objects.filter(pk=contact_id).first()
+        contact = Contact.objects.filter(pk=folding.survivor_of(contact_id)).first()
         if contact is None:
             raise NotFound("There is no such contact.")
         return Response(_shown([contact])[0])
@@ -102,7 +107,10 @@ class ContactView(_Writes):
         checked = self.checked(request)
         try:
             contact = editing.edit(
-                contact_id, dialer_values(checked), author_of(request), expected_version=checked.get("version")
+                folding.survivor_of(contact_id),
+                dialer_values(checked),
+                author_of(request),
+                expected_version=checked.get("version"),
             )
         except editing.VersionMismatch as error:
             raise AlreadyUsed(f"{error} Read it again and repeat your change.") from error

@@ -12,14 +12,18 @@ class SyncConfig(AppConfig):
         from mapping.models import MappingVersion
         from sync import (
             backfilling,
+            erasing,
             fetching,
             handlers,
             inbox,
             outbox,
+            promoting,
             pulling,
             pushes,
             reconciling,
+            rehearsing,
             replacing,
+            replaying,
             schedules,
             upkeep,
         )
@@ -30,9 +34,13 @@ class SyncConfig(AppConfig):
         handlers.register(outbox.RESULTS, outbox.ResultsHandler())
         handlers.register(backfilling.KIND, backfilling.BackfillHandler())
         handlers.register(reconciling.KIND, reconciling.ReconcileHandler())
+        handlers.register(replaying.KIND, replaying.ReplayHandler())
+        handlers.register(rehearsing.KIND, rehearsing.RehearseHandler())
+        handlers.register(promoting.KIND, promoting.ReapplyHandler())
         handlers.register(upkeep.FIELDS, upkeep.FieldsHandler())
         handlers.register(upkeep.RIGHTS, upkeep.RightsHandler())
         post_save.connect(backfilling.on_published, sender=MappingVersion, dispatch_uid="backfill_new_fields")
+        erasing.contacts_erased.connect(rehearsing.forget_people, dispatch_uid="rehearsals_forget_people")
         account_replaced.connect(replacing.forget, dispatch_uid="sync_account_replaced")
         post_migrate.connect(
             lambda using="default", **_: schedules.install(using),

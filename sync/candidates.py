@@ -4,8 +4,11 @@ Whoever already stands for a record of the same connection is left out. A number
 `MOST_SHARING` says nothing about any of them: a switchboard is not a person.
 """
 
+import json
+import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +23,8 @@ MOST_ALIKE = 5
 """Contacts of similar name and company that are shown for a record."""
 FEW = 25
 """For so many records alike people are simply looked for; for more it is asked first whether there is anybody to find."""
+KNOWN_FOR = 600.0
+"""Seconds for which it is remembered whether there is anybody to find."""
 
 _COLUMNS = "c.id, c.email, c.phone, c.mobile_phone, c.last_name, c.first_name, c.company"
 _FREE = """NOT EXISTS (
@@ -28,7 +33,7 @@ _FREE = """NOT EXISTS (
             AND NOT r.metadata ?| %(gone)s)"""
 _STORED_ID = """
 SELECT wanted.key, @columns
-FROM unnest(%(keys)s::text[]) AS wanted(key) CROSS JOIN LATERAL (
+FROM json_array_elements_text(%(keys)s::json) AS wanted(key) CROSS JOIN LATERAL (
     SELECT * FROM contacts c
     WHERE c.tenant_id = %(tenant)s AND c.custom ? 'crm_record_id' AND c.custom ->> 'crm_record_id' = wanted.key
         AND COALESCE(c.custom ->> 'crm_provider', %(provider)s) = %(provider)s AND c.deleted_at IS NULL AND @free
@@ -36,14 +41,14 @@ FROM unnest(%(keys)s::text[]) AS wanted(key) CROSS JOIN LATERAL (
 """
 _EMAIL = """
 SELECT wanted.key, @columns
-FROM unnest(%(keys)s::text[]) AS wanted(key) CROSS JOIN LATERAL (
+FROM json_array_elements_text(%(keys)s::json) AS wanted(key) CROSS JOIN LATERAL (
     SELECT * FROM contacts c
     WHERE c.tenant_id = %(tenant)s AND c.email = wanted.key AND c.email <> '' AND c.deleted_at IS NULL AND @free
     LIMIT %(most)s) AS c
 """
 _PHONE = """
 SELECT wanted.key, @columns
-FROM unnest(%(keys)s::text[]) AS wanted(key) CROSS JOIN LATERAL (
+FROM json_array_elements_text(%(keys)s::json) AS wanted(key) CROSS JOIN LATERAL (
     SELECT * FROM (
         SELECT * FROM contacts WHERE tenant_id = %(tenant)s AND phone = wanted.key AND phone <> ''
         UNION ALL
@@ -77,7 +82,8 @@ ORDER BY wanted.number, c.likeness DESC
 _ANYBODY = """
 SELECT EXISTS (
     SELECT FROM contacts c
-    WHERE c.tenant_id = %(tenant)s AND c.match_key <> '' AND c.deleted_at IS NULL AND NOT c.id = ANY(%(besides)s) AND @free)
+    WHERE c.tenant_id = %(tenant)s AND c.change_xid >= %(since)s AND c.match_key <> '' AND c.deleted_at IS NULL AND @free
+), pg_snapshot_xmin(pg_current_snapshot())::text::bigint
 """
 
 
@@ -107,8 +113,8 @@ def _telling(statement: str, connection: CrmConnection, keys: Collection[str]) -
     if not keys:
         return []
     order: dict[str, Any] = {
-        "keys": sorted(keys), "tenant": connection.tenant_id, "connection": connection.pk, "provider": connection.provider,
-        "most": MOST_SHARING + 1, "gone": list(departed.NO_LONGER_THERE),
+        "keys": json.dumps(sorted(keys)), "tenant": connection.tenant_id, "connection": connection.pk,
+        "provider": connection.provider, "most": MOST_SHARING + 1, "gone": list(departed.NO_LONGER_THERE),
     }  # fmt: skip
     with database.cursor() as sql:
         sql.execute(_filled(statement), order)
@@ -133,7 +139,7 @@ def alike(
         "first": [str(one["first_name"]) for _at, one in named], "last": [str(one["last_name"]) for _at, one in named],
         "company": [str(one["company"]) for _at, one in named],
     }  # fmt: skip
-    if not named or (len(named) > FEW and not _anybody(order)):
+    if not named or (len(named) > FEW and not _anybody(connection.pk, order)):
         return {}
     found: dict[int, list[tuple[UUID, float]]] = {}
     with database.cursor() as sql:
@@ -146,7 +152,29 @@ def alike(
 _NAMED = ("first_name", "last_name", "company")
 
 
-def _anybody(order: Mapping[str, Any]) -> bool:
-    with database.cursor() as sql:
-        sql.execute(_filled(_ANYBODY), order)
-        return bool(sql.fetchone()[0])
+@dataclass(slots=True)
+class _Known:
+    """Whether somebody is to be found among those who changed before the transaction `since`."""
+
+    somebody: bool
+    since: int
+    until: float
+
+
+_known: dict[UUID, _Known] = {}
+
+
+def _anybody(connection_id: UUID, order: Mapping[str, Any]) -> bool:
+    """Whether any contact doesn't stand for a record of the connection yet: during a first load there is mostly none.
+
+    Looking through all contacts takes seconds where there are a million, so the next look is at those that changed meanwhile. Who
+    lost their record without a change of their own is seen when the memory ends.
+    """
+    known = _known.get(connection_id)
+    if known is None or known.until < time.monotonic():
+        known = _known[connection_id] = _Known(somebody=False, since=0, until=time.monotonic() + KNOWN_FOR)
+    if not known.somebody:
+        with database.cursor() as sql:
+            sql.execute(_filled(_ANYBODY), {**order, "since": known.since})
+            known.somebody, known.since = sql.fetchone()
+    return known.somebody

@@ -2,9 +2,12 @@
 
 The link remembers what became of its record, so all of it can be taken back. A contact whose record lives on elsewhere is linked
 to the record that is left, with the values that both sides agreed on; the old link stays as a signpost (`metadata.moved_to`).
-Where both records had contacts of ours, both stay, and the signpost names the other (`same_as`). What a deletion means for the
-contact is the connection's setting `on_delete`, by object type: mark the link, unlink the contact, or delete it here too. A
-record that is merely not shown any more (`unseen_at`) may be hidden from our credential: its contact is left alone.
+Where both records had contacts of ours, the contacts become one (`folded` names the other; see `sync.folding`), and two again
+when the CRM brings the record back; where that can't be, both stay and the signpost names the one that is left (`same_as`).
+
+What a deletion means for the contact is the connection's setting `on_delete`, by object type: mark the link, unlink the contact,
+or delete it here too. A record that is merely not shown any more (`unseen_at`) may be hidden from our credential: its contact is
+left alone.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -12,18 +15,32 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
 from integrations.registry import provider_class
+from mapping.publishing import compiled
+from sync import folding
 from sync.bulk import upsert
+from sync.folding import Decider, NotMergeable
 from sync.models import Contact, FieldChange, SyncRecord
 
 Identity = tuple[str, str]
 """Object type and id of a record in the CRM."""
 
-MARKS = ("deleted_at", "erased_at", "unseen_at", "moved_to", "moved_at", "same_as", "contact", "contact_deleted")
+MARKS = (
+    "deleted_at",
+    "erased_at",
+    "unseen_at",
+    "moved_to",
+    "moved_at",
+    "same_as",
+    "folded",
+    "contact",
+    "contact_deleted",
+)
 """What is noted on a link here, and taken off again when the record turns up alive."""
 NO_LONGER_THERE = ("deleted_at", "erased_at", "unseen_at", "moved_to")
 """Any of these says that the link's record is not there."""
@@ -36,6 +53,17 @@ def policy(connection: CrmConnection, object_type: str) -> str:
     """What a deletion in the CRM does to our contact: mark, unlink or delete."""
     chosen = dict(connection.settings.get("on_delete") or {}).get(object_type, MARK)
     return chosen if chosen in (UNLINK, DELETE) else MARK
+
+
+def set_policies(connection: CrmConnection, chosen: Mapping[str, str]) -> None:
+    """Object type → mark, unlink or delete; other types keep theirs. Raises ValueError for another word."""
+    if not {*chosen.values()} <= {MARK, UNLINK, DELETE}:
+        raise ValueError(f"A deletion can only {MARK}, {UNLINK} or {DELETE}.")
+    with transaction.atomic():
+        held = CrmConnection.objects.select_for_update(of=("self",)).only("settings").get(pk=connection.pk)
+        held.settings = {**held.settings, "on_delete": {**(held.settings.get("on_delete") or {}), **chosen}}
+        held.save(update_fields=["settings"])
+    connection.settings = held.settings
 
 
 def absence_is_proof(connection: CrmConnection) -> bool:
@@ -151,6 +179,21 @@ def revive(links: Sequence[SyncRecord], now: datetime) -> None:
         _set_deleted(list(dead), None, now, deleted)
 
 
+def part_again(connection: CrmConnection, links: Iterable[SyncRecord]) -> bool:
+    """Makes two contacts again of those that became one when these records were merged away. False: there were none."""
+    folded = [link.metadata["folded"] for link in links if link.metadata.get("folded")]
+    by = Decider(connection.get_provider_display(), connection)
+    parted = [_parted(UUID(pk), by) for pk in folded]
+    return any(parted)
+
+
+def _parted(loser_id: UUID, by: Decider) -> bool:
+    try:
+        return folding.unfold(loser_id, by, even_if_edited=True)
+    except NotMergeable:
+        return False
+
+
 def _let_go(link: SyncRecord) -> bool:
     return link.local_record_id is None and bool(link.metadata.get("contact"))
 
@@ -185,6 +228,11 @@ def is_gone(link: SyncRecord) -> bool:
     return not link.metadata.keys().isdisjoint(NO_LONGER_THERE)
 
 
+def is_hidden(link: SyncRecord) -> bool:
+    """Merely not shown any more: it may exist, and be shown again at any time."""
+    return "unseen_at" in link.metadata and link.metadata.keys().isdisjoint(("deleted_at", "erased_at", "moved_to"))
+
+
 def is_deleted(link: SyncRecord) -> bool:
     """Gone for certain, and not merely moved or hidden."""
     return "deleted_at" in link.metadata and "moved_to" not in link.metadata
@@ -211,21 +259,26 @@ def redirect(connection: CrmConnection, moves: Mapping[Identity, Identity], now:
     if not moves:
         return []
     held = {identity_of(link): link for link in _links(connection, [*moves, *moves.values()])}
-    losers, winners = [], {}
+    losers, winners, both = [], {}, []
     for loser in moves:
         winner, old = _end_of(moves, loser), held.get(loser)
         if old is None or winner == loser or old.metadata.get("moved_to") == list(winner):
             continue
         winners[winner] = held.setdefault(winner, _new_link(connection, winner, now))
-        _hand_over(old, winners[winner], now)
+        if _hand_over(old, winners[winner], now):
+            both.append((old, winners[winner]))
         losers.append(old)
     # The losers first: they let go of the contacts that the winners' links take.
     upsert(SyncRecord, losers, FIELDS)
     upsert(SyncRecord, [link for link in winners.values() if link.local_record_id], FIELDS)
+    for old, new in both:
+        _make_one(connection, old, new)
     return list(winners)
 
 
-def _hand_over(old: SyncRecord, new: SyncRecord, now: datetime) -> None:
+def _hand_over(old: SyncRecord, new: SyncRecord, now: datetime) -> bool:
+    """True when each has a contact of its own."""
+    both = bool(old.local_record_id and new.local_record_id and old.local_record_id != new.local_record_id)
     signpost = {**old.metadata, "moved_to": list(identity_of(new)), "moved_at": now.isoformat()}
     if old.local_record_id and not new.local_record_id:
         signpost["contact"] = str(old.local_record_id)
@@ -235,6 +288,30 @@ def _hand_over(old: SyncRecord, new: SyncRecord, now: datetime) -> None:
     old.metadata = signpost
     new.updated_at = now
     _close(old, now)
+    return both
+
+
+def _make_one(connection: CrmConnection, old: SyncRecord, new: SyncRecord) -> None:
+    """The CRM says that both are one person: so are our contacts, with the values of the record that is left.
+
+    Where one of them is gone, or another CRM has a record for each, both stay as they are.
+    """
+    own, left = str(old.local_record_id), str(new.local_record_id)
+    by = Decider(connection.get_provider_display(), connection)
+    mapped = compiled(connection, new.crm_object_type).engine.dialer_fields("inbound")
+    decided = [name for name in mapped if name in folding.FILLED or name.startswith(folding.CUSTOM)]
+    try:
+        with transaction.atomic():
+            SyncRecord.objects.filter(pk=old.pk).update(local_record_id=None)
+            pair = folding.in_order([UUID(own), UUID(left)])
+            leading = next(one for one in pair if str(one.pk) == left)
+            folding.fold(*pair, by, leading=leading, decided=decided)
+    except NotMergeable:
+        return
+    survivor, loser = pair
+    old.metadata = {**old.metadata, "contact": own, "same_as": str(survivor.pk), "folded": str(loser.pk)}
+    SyncRecord.objects.filter(pk=old.pk).update(metadata=old.metadata)
+    folding.note(survivor, loser, new, by)
 
 
 def _close(link: SyncRecord, now: datetime) -> None:

@@ -13,7 +13,8 @@ from django.db.models import F
 from django.dispatch import Signal
 
 from integrations.models import CrmConnection
-from sync import departed
+from sync import departed, snapshots
+from sync.folding import FOLDED
 from sync.models import Conflict, Contact, FieldChange, InboxEvent, MatchReview, Quarantine, SyncRecord
 
 BLANK: dict[str, Any] = {
@@ -37,11 +38,14 @@ def erase(connection: CrmConnection, object_type: str, record_ids: Collection[st
         crm_record_id__in=list(record_ids), local_table=Contact._meta.db_table,
     )  # fmt: skip
     contact_ids = {link.local_record_id or link.metadata.get("contact") for link in links} - {None}
+    contact_ids |= _joined_into(contact_ids)
     rows = SyncRecord.objects.filter(local_table=Contact._meta.db_table)
     held = departed.still_there(rows.filter(local_record_id__in=contact_ids)).values("local_record_id")
     found = list(Contact.objects.select_for_update().filter(pk__in=contact_ids).exclude(pk__in=held))
+    found = _not_erased_yet(found)
     ids = [contact.pk for contact in found]
     _forget_events(connection, object_type, record_ids)
+    snapshots.forget(link.pk for link in links)
     if ids:
         _forget(ids)
         Contact.objects.filter(pk__in=ids).update(deleted_at=now, updated_at=now, version=F("version") + 1, **BLANK)
@@ -49,11 +53,29 @@ def erase(connection: CrmConnection, object_type: str, record_ids: Collection[st
         contacts_erased.send(sender=Contact, contact_ids=ids)
 
 
+def _joined_into(contact_ids: Collection[UUID]) -> set[UUID]:
+    """Contacts that became one with these: what they held is kept, to be able to part them."""
+    entries = FieldChange.objects.filter(field=FOLDED, new__in=[str(one) for one in contact_ids])
+    found = set(MatchReview.objects.filter(candidate__in=contact_ids).values_list("contact_id", flat=True))
+    found |= set(MatchReview.objects.filter(contact__in=contact_ids).values_list("candidate_id", flat=True))
+    return set(
+        entries.filter(contact__in=found, contact__deleted_at__isnull=False).values_list("contact_id", flat=True)
+    )
+
+
+def _not_erased_yet(contacts: Collection[Contact]) -> list[Contact]:
+    """A deletion that is told again leaves no second trace."""
+    blank = [one.pk for one in contacts if one.deleted_at and all(getattr(one, key) == BLANK[key] for key in BLANK)]
+    erased = set(FieldChange.objects.filter(contact__in=blank, rule="erased").values_list("contact_id", flat=True))
+    return [one for one in contacts if one.pk not in erased]
+
+
 def _forget(contact_ids: Collection[UUID]) -> None:
     for model in (FieldChange, Conflict, Quarantine, MatchReview):
         model._default_manager.filter(contact__in=contact_ids).delete()
     MatchReview.objects.filter(candidate__in=contact_ids).delete()
     links = SyncRecord.objects.filter(local_record_id__in=contact_ids, local_table=Contact._meta.db_table)
+    snapshots.forget(links.values_list("pk", flat=True))
     links.update(base={})
 
 

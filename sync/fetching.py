@@ -7,7 +7,8 @@ writes its records. A record that cannot be looked up or applied is found by hal
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from django.db import DataError, IntegrityError
@@ -65,7 +66,7 @@ class FetchHandler:
             return Result([_done_or_more(job, events)])
         desk = Desk(connection, provider, job.key)
         try:
-            finished = desk.work(events)
+            finished = desk.work(events, seconds=SLICE_SECONDS)
         except errors.CrmError as error:
             outcome = _broken_off(job, error, desk)
         else:
@@ -92,7 +93,7 @@ class Desk:
         self._deleted: set[str] = set()
         self._done: set[str] = set()
 
-    def work(self, events: Sequence[InboxEvent]) -> bool:
+    def work(self, events: Sequence[InboxEvent], *, seconds: float | None = None) -> bool:
         """False when time was up before the end. What was done by then is written."""
         resync = [event for event in events if event.change == Change.RESYNC]
         if resync:
@@ -103,9 +104,10 @@ class Desk:
         with mapping.engine.session() as session:
             writer = self._writer(session, mapping)
             for start in range(0, max(len(order), 1) if self._ids else 0, IDS_AT_ONCE):
-                if time.monotonic() - started > SLICE_SECONDS:
+                if seconds is not None and time.monotonic() - started > seconds:
                     return False
-                self._take(order[start : start + IDS_AT_ONCE], writer, mapping.engine.crm_fields)
+                take = partial(self._take, writer=writer, paths=mapping.engine.crm_fields)
+                halve(order[start : start + IDS_AT_ONCE], take, self._lay_aside)
         return True
 
     def left(self) -> list[int]:
@@ -132,22 +134,14 @@ class Desk:
         return list(dict.fromkeys([*self._moved, *(one for ids in self._ids.values() for one in sorted(ids))]))
 
     def _take(self, ids: Sequence[str], writer: PageWriter, paths: Sequence[str]) -> None:
-        try:
-            fetched = self.provider.fetch(self.object_type, ids, paths) if ids else Fetched([])
-            writer.apply_fetched(
-                fetched,
-                moved=self._moved,
-                erased=self._erased,
-                gone=self._deleted,
-                along=lambda: self._note({*self._done, *ids}),
-            )
-        except ONE_RECORDS_FAULT as error:
-            if len(ids) > 1:
-                middle = len(ids) // 2
-                self._take(ids[:middle], writer, paths)
-                self._take(ids[middle:], writer, paths)
-                return
-            self._lay_aside(ids, error)
+        fetched = self.provider.fetch(self.object_type, ids, paths) if ids else Fetched([])
+        writer.apply_fetched(
+            fetched,
+            moved=self._moved,
+            erased=self._erased,
+            gone=self._deleted,
+            along=lambda: self._note({*self._done, *ids}),
+        )
         self._settled(ids)
 
     def _lay_aside(self, ids: Sequence[str], error: Exception) -> None:
@@ -160,6 +154,7 @@ class Desk:
         failed(concerned, f"{ids[0]}: {self.faults[ids[0]]}")
         for pk in concerned:
             del self._ids[pk]
+        self._settled(ids)
 
     def _note(self, done: set[str]) -> None:
         _worked([pk for pk, ids in self._ids.items() if ids <= done])
@@ -167,6 +162,21 @@ class Desk:
     def _settled(self, ids: Iterable[str]) -> None:
         self._done |= set(ids)
         self._ids = {pk: named for pk, named in self._ids.items() if not named <= self._done}
+
+
+def halve(
+    ids: Sequence[str], take: Callable[[Sequence[str]], object], give_up: Callable[[Sequence[str], Exception], object]
+) -> None:
+    """Takes the ids; where one record's fault spoils them all, half of them and the other half, down to the one."""
+    try:
+        take(ids)
+    except ONE_RECORDS_FAULT as error:
+        if len(ids) <= 1:
+            give_up(ids, error)
+            return
+        middle = len(ids) // 2
+        halve(ids[:middle], take, give_up)
+        halve(ids[middle:], take, give_up)
 
 
 def ask_for_pull(connection: CrmConnection, object_types: Iterable[str]) -> None:
@@ -183,7 +193,7 @@ def failed(events: Sequence[int], problem: str) -> None:
 
 def _worked(events: Sequence[int], note: str = "") -> None:
     if events:
-        InboxEvent.objects.filter(pk__in=events).update(
+        InboxEvent.objects.filter(pk__in=events).exclude(state=InboxEvent.State.WORKED).update(
             state=InboxEvent.State.WORKED, worked_at=timezone.now(), error="", note=note
         )
 

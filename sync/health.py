@@ -1,20 +1,28 @@
 """How each connection is doing, in numbers and in a sentence with the next step. Age counts: silence is a failure too."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Avg, Count, F, Max, Q, Sum
+from django.db.models import Avg, Count, F, Max, Q
+from django.db.models.fields.json import KT
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from integrations.models import ApiUsage, CircuitBreaker, CrmConnection, RateWindow
-from sync.models import FeedCursor, SyncJob, SyncRecord
+from integrations.models import CircuitBreaker, CrmConnection
+from integrations.transport.limits import DAILY_BUDGET
+from sync import budgets
+from sync.budgets import Day, Gauge
+from sync.inbox import KIND as FETCH
+from sync.models import FeedCursor, InboxEvent, SyncJob, SyncRecord
+from sync.replaying import KIND as REPLAY
 
 STALE_AFTER = timedelta(minutes=30)
 DAY = timedelta(hours=24)
+WORKS_EVENTS = (FETCH, REPLAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +39,16 @@ class Card:
     """Linked, but at least one field could not be taken over."""
     queue_depth: int
     dead_letters: int
+    dead_fetches: int
+    """Those of them that work events of the inbox."""
+    failed_events: int
+    stream_problem: str
     avg_sync_latency_ms: int | None
     consecutive_failures: int
     circuit_breaker_state: str
     api_calls_last_24h: int
     quota: str
+    day: Day
 
     @property
     def tenant_id(self) -> UUID:
@@ -67,13 +80,23 @@ class Card:
         if self.circuit_breaker_state != "closed":
             return "bad", _("The CRM keeps failing; we ask again every minute")
         if self.dead_letters:
-            return "bad", ngettext(
-                "%(count)d piece of work needs help", "%(count)d pieces of work need help", self.dead_letters
-            ) % {"count": self.dead_letters}
+            words = self._needs_help
+            return "bad", f"{words}. {stopped(self.day)}" if self.day.stopped_by else words
+        if self.day.stopped_by:
+            return "warning", stopped(self.day)
+        return self._reading
+
+    @property
+    def _reading(self) -> tuple[str, str]:
+        """The verdict on a connection that nothing holds up."""
         if self.last_sync_at is None:
             return "warning", _("Connected, nothing read yet")
         if timezone.now() - self.last_sync_at > STALE_AFTER:
             return "bad", _("Nothing was read for a while: are the workers running?")
+        if self.stream_problem:
+            return "warning", _("The stream of changes broke off and is tried again by itself: %(problem)s") % {
+                "problem": self.stream_problem
+            }
         if self.faulty_records:
             return "warning", ngettext(
                 "In sync, but %(count)d record has a value that does not fit",
@@ -81,6 +104,23 @@ class Card:
                 self.faulty_records,
             ) % {"count": self.faulty_records}
         return "good", _("Everything is in sync") if not self.queue_depth else _("Working")
+
+    @property
+    def only_events_failed(self) -> bool:
+        """All that needs help stands in the inbox."""
+        return bool(self.failed_events) and self.dead_letters == self.dead_fetches
+
+    @property
+    def _needs_help(self) -> str:
+        if self.only_events_failed:
+            return ngettext(
+                "%(count)d event of the CRM could not be worked",
+                "%(count)d events of the CRM could not be worked",
+                self.failed_events,
+            ) % {"count": self.failed_events}
+        return ngettext(
+            "%(count)d piece of work needs help", "%(count)d pieces of work need help", self.dead_letters
+        ) % {"count": self.dead_letters}
 
 
 def cards() -> list[Card]:
@@ -97,6 +137,7 @@ def cards() -> list[Card]:
         .annotate(
             queued=Count("pk", filter=Q(state__in=["ready", "leased"])),
             dead=Count("pk", filter=Q(state="dead")),
+            dead_fetches=Count("pk", filter=Q(state="dead", kind__in=WORKS_EVENTS)),
             died=Count("pk", filter=Q(state="dead", finished_at__gte=since)),
             done=Count("pk", filter=Q(state="done")),
             latency=Avg(F("finished_at") - F("created_at"), filter=Q(state="done") & ~Q(kind="pull")),
@@ -113,20 +154,36 @@ def cards() -> list[Card]:
         )
     )
     read = _grouped(
-        FeedCursor.objects.filter(connection__in=ids).values("connection_id").annotate(at=Max("complete_at"))
-    )
-    usage = _grouped(
-        ApiUsage.objects.filter(connection__in=ids, hour__gte=since)
+        FeedCursor.objects.filter(connection__in=ids)
         .values("connection_id")
-        .annotate(total=Sum("calls"))
+        .annotate(at=Max("complete_at"), stream=Max(KT("value__problem"), filter=Q(feed="stream")))
     )
+    failed = _failed_events(pk for pk, counts in jobs.items() if counts["dead_fetches"])
+    now = timezone.now()
+    usage, gauges = budgets.usage_of(ids, now), budgets.gauges_of(ids)
     breakers = {one.connection_id: one for one in CircuitBreaker.objects.filter(connection__in=ids)}
-    quotas = _quotas(ids)
     return [
-        _card(one, jobs.get(one.pk, {}), records.get(one.pk, {}), read.get(one.pk, {}), usage.get(one.pk, {}),
-              breakers.get(one.pk), quotas.get(one.pk, ""))
+        _card(one, jobs.get(one.pk, {}), records.get(one.pk, {}), read.get(one.pk, {}), breakers.get(one.pk),
+              failed.get(one.pk, 0), _quota(gauges.get(one.pk, ())),
+              budgets.day(one, usage.get(one.pk, ()), gauges.get(one.pk, ()), now))
         for one in connections
     ]  # fmt: skip
+
+
+def stopped(day: Day) -> str:
+    """What a daily limit holds up, and until when."""
+    if day.stopped_by == DAILY_BUDGET:
+        facts = {"budget": f"{day.budget:,}", "zone": day.zone.key}
+        return (
+            _(
+                "The daily budget of %(budget)s requests is used up: loading goes on at midnight (%(zone)s), or with a larger "
+                "budget; calls, edits and what the CRM reports go on"
+            )
+            % facts
+        )
+    return _(
+        "Most of the CRM's daily quota is used: loading goes on when it is free again; calls and “do not call” go on"
+    )
 
 
 def _card(
@@ -134,9 +191,10 @@ def _card(
     jobs: dict[str, Any],
     records: dict[str, Any],
     read: dict[str, Any],
-    usage: dict[str, Any],
     breaker: CircuitBreaker | None,
+    failed_events: int,
     quota: str,
+    day: Day,
 ) -> Card:
     finished = jobs.get("done", 0) + jobs.get("died", 0)
     latency: timedelta | None = jobs.get("latency")
@@ -150,25 +208,32 @@ def _card(
         faulty_records=records.get("faulty", 0),
         queue_depth=jobs.get("queued", 0),
         dead_letters=jobs.get("dead", 0),
+        dead_fetches=jobs.get("dead_fetches", 0),
+        failed_events=failed_events,
+        stream_problem=read.get("stream") or "",
         avg_sync_latency_ms=round(latency.total_seconds() * 1000) if latency is not None else None,
         consecutive_failures=breaker.failures if breaker else 0,
         circuit_breaker_state=breaker.state if breaker else "closed",
-        api_calls_last_24h=usage.get("total", 0),
+        api_calls_last_24h=day.last_24h,
         quota=quota,
+        day=day,
     )
+
+
+def _failed_events(connections: Iterable[UUID]) -> dict[UUID, int]:
+    """Events fail together with a job, so only connections with such a dead job are looked at."""
+    ids = list(connections)
+    if not ids:
+        return {}
+    rows = InboxEvent.objects.filter(connection__in=ids, state=InboxEvent.State.FAILED).order_by()
+    return dict(rows.values("connection_id").annotate(count=Count("pk")).values_list("connection_id", "count"))
 
 
 def _grouped(rows: Any) -> dict[UUID, dict[str, Any]]:
     return {row["connection_id"]: row for row in rows}
 
 
-def _quotas(ids: list[UUID]) -> dict[UUID, str]:
+def _quota(gauges: Iterable[Gauge]) -> str:
     """The tightest quota that the CRM's headers told of, as "used / allowed"."""
-    found: dict[UUID, tuple[float, str]] = {}
-    told = RateWindow.objects.filter(connection__in=ids, quota__gt=0, remaining__isnull=False)
-    rows: Any = told.values_list("connection_id", "quota", "remaining")
-    for connection_id, quota, remaining in rows:
-        share = (quota - remaining) / quota
-        if connection_id not in found or share >= found[connection_id][0]:
-            found[connection_id] = (share, f"{quota - remaining:,} / {quota:,}")
-    return {key: text for key, (_share, text) in found.items()}
+    tightest = max(gauges, key=lambda one: one.used / one.quota, default=None)
+    return f"{tightest.used:,} / {tightest.quota:,}" if tightest else ""

@@ -37,6 +37,8 @@ class Merged:
     decisions: Sequence[Decision]
     ours_at: Callable[[str], datetime | None]
     theirs_at: Callable[[str], datetime | None]
+    is_new: bool = False
+    """The link was made just now, so nothing stands open yet."""
 
 
 def lock_tenant(tenant_id: UUID) -> None:
@@ -47,7 +49,7 @@ def lock_tenant(tenant_id: UUID) -> None:
 
 def keep(merged: Sequence[Merged], now: datetime) -> None:
     """Notes new conflicts, refreshes those that are still open and closes those that are over."""
-    known = [one.link.pk for one in merged if not one.link._state.adding]
+    known = [one.link.pk for one in merged if not one.is_new]
     rows = Conflict.objects.select_for_update().filter(record__in=known, status=Conflict.Status.OPEN) if known else []
     held = {(row.record_id, row.field): row for row in rows}
     found: list[Conflict] = []

@@ -8,6 +8,7 @@ added no job of their own looks again after the commit.
 import base64
 import hashlib
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,12 +18,16 @@ from uuid import UUID
 
 from django.db import connection as database
 from django.db import transaction
+from django.db.models import QuerySet
 from django_q.tasks import async_task
 
+from integrations.models import Tenant
 from integrations.records import RemoteEvent
 from sync import queue
-from sync.models import InboxEvent, Lane
+from sync.models import InboxEvent, Lane, SyncJob
 from sync.values import storable
+
+log = logging.getLogger("dialbridge.inbox")
 
 KIND = "fetch"
 WEBHOOK, STREAM, FOLLOWED = "webhook", "stream", "followed"
@@ -106,7 +111,7 @@ def store(arrivals: Sequence[Arrival], source: str, headers: Mapping[str, str] |
         Wanted(tenant_id, connection_id, key, joined=not added) for tenant_id, connection_id, key, _, added in found
     ]
     if wanted:
-        transaction.on_commit(partial(_tell_workers, wanted))
+        transaction.on_commit(partial(_tell_soon, wanted))
     return sum(row[3] for row in found)
 
 
@@ -127,6 +132,14 @@ WITH wanted AS (
 )
 SELECT id, true FROM woken UNION ALL SELECT connection_id, false FROM again
 """
+
+
+def _tell_soon(wanted: Sequence[Wanted]) -> None:
+    """The events are stored: whoever sent them must not hear of a broker, of any make, that can't be told. The sweep finds them."""
+    try:
+        _tell_workers(wanted)
+    except Exception as error:
+        log.warning("Stored events will be worked later, for nobody could be woken", exc_info=error)
 
 
 def _tell_workers(wanted: Sequence[Wanted]) -> None:
@@ -182,6 +195,39 @@ def waiting(connection_id: UUID, object_type: str, limit: int, *, again: bool = 
     states = ["received", "failed"] if again else ["received"]
     rows = InboxEvent.objects.filter(connection_id=connection_id, object_type=object_type, state__in=states)
     return list(rows.defer("body", "headers", "values").order_by("pk")[:limit])
+
+
+def work_again(events: QuerySet[InboxEvent]) -> int:
+    """Gives the failed ones among these events back to the workers. Returns how many.
+
+    A dead job of theirs goes back to work with them, and takes along what else failed with it.
+    """
+    failed = events.filter(state=InboxEvent.State.FAILED)
+    with transaction.atomic():
+        rows = list(
+            failed.select_for_update(of=("self",)).values_list("pk", "tenant_id", "connection_id", "object_type")
+        )
+        InboxEvent.objects.filter(pk__in=[row[0] for row in rows]).update(state=InboxEvent.State.RECEIVED, error="")
+        for wanted in sorted({row[1:] for row in rows}, key=str):
+            _revive(Wanted(*wanted))
+    return len(rows)
+
+
+def _revive(wanted: Wanted) -> None:
+    dead = SyncJob.objects.filter(connection_id=wanted.connection_id, kind=KIND, key=wanted.object_type, state="dead")
+    queue.replay(dead)
+    transaction.on_commit(partial(_tell_soon, [wanted]))
+
+
+def forget(before: datetime, state: str, at_once: int = 5000) -> int:
+    """Deletes the events in this state that came before then, in short transactions, tenant by tenant. Returns how many."""
+    deleted = 0
+    for tenant_id in Tenant.objects.order_by().values_list("pk", flat=True):
+        old = InboxEvent.objects.filter(tenant_id=tenant_id, received_at__lt=before, state=state)
+        while ids := list(old.order_by().values_list("pk", flat=True)[:at_once]):
+            InboxEvent.objects.filter(pk__in=ids, state=state).delete()
+            deleted += len(ids)
+    return deleted
 
 
 def _row(arrival: Arrival) -> dict[str, Any]:

@@ -88,15 +88,15 @@ def _decide(
     strategy: Callable[[str], str],
     later_is_ours: Callable[[], bool],
 ) -> Decision:
-    sides = Decision(name, ours, base, changed=False, base=base, ours=ours, theirs=theirs)
+    decision = partial(Decision, name, base=base, ours=ours, theirs=theirs)
     if same(ours, theirs):
-        return replace(sides, agreed=theirs)
+        return decision(ours, theirs, changed=False)
     if same(base, theirs):
-        return sides
+        return decision(ours, base, changed=False)
     if same(base, ours):
-        return replace(sides, value=theirs, agreed=theirs, changed=True)
+        return decision(theirs, theirs, changed=True)
     rule = strategy(name)
-    conflict = replace(sides, conflict=True, strategy=rule)
+    conflict = decision(ours, base, changed=False, conflict=True, strategy=rule)
     value, winner = _decided(name, rule, conflict, later_is_ours)
     if not winner:
         return conflict

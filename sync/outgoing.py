@@ -62,6 +62,8 @@ class Push:
         self.jobs = {job.local_record_id: job for job in claimed.jobs if job.local_record_id}
         self.changes: list[Change] = []
         self._broken: errors.CrmError | None = None
+        self._known: set[UUID | None] = set()
+        """Contacts that have a record, shown to us or not: no second one is made for them."""
 
     def run(self) -> Result:
         self.prepare(read_first=True)
@@ -72,17 +74,17 @@ class Push:
 
     def prepare(self, *, read_first: bool) -> None:
         """Fills `changes`. Raises the errors of a look-up, before anything is written."""
-        links = self._links()
+        links = self._links(hidden=read_first)
         present: dict[str, Mapping[str, Mapping[str, Any]]] = {}
         if read_first:
             for kind, ids in _by_kind(links).items():
                 present[kind] = self._read_first(kind, ids)
-            links = self._links() if any(present.values()) else links
+            links = self._links() if any(present.values()) else [row for row in links if not departed.is_gone(row)]
         self.changes = self._changes(links)
         groups = [(kind, compiled(self.connection, kind), group) for kind, group in _grouped(self.changes).items()]
         for _kind, mapping, group in groups:
             for change in group:
-                change.fields = _differing(change.contact, change.link, mapping)
+                change.fields = differing(change.contact, change.link, mapping)
         self._leave_out_held()
         for kind, mapping, group in groups:
             with mapping.engine.session() as session:
@@ -100,11 +102,13 @@ class Push:
                 if name not in barred or (name == DO_NOT_CALL and value)
             }
 
-    def _links(self) -> list[SyncRecord]:
+    def _links(self, *, hidden: bool = False) -> list[SyncRecord]:
+        """Of records that are there. A `hidden` one may have been shown again without a word: reading it first tells."""
         rows = SyncRecord.objects.filter(
             connection=self.connection, local_table=CONTACTS, local_record_id__in=list(self.jobs)
         )
-        return [row for row in rows if not departed.is_gone(row)]
+        self._known = {row.local_record_id for row in rows if not departed.is_gone(row) or departed.is_hidden(row)}
+        return [row for row in rows if not departed.is_gone(row) or (hidden and departed.is_hidden(row))]
 
     def _read_first(self, kind: str, ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
         """The records' present fields by id, after merging what changed there meanwhile."""
@@ -127,7 +131,7 @@ class Push:
         for contact in Contact.objects.filter(pk__in=list(self.jobs), deleted_at=None):
             job = self.jobs[contact.pk]
             found += [Change(job, contact, link.crm_object_type, link) for link in linked[contact.pk]]
-            if not linked[contact.pk] and job.payload.get("new"):
+            if contact.pk not in self._known and job.payload.get("new"):
                 found.append(Change(job, contact, self.provider.mapping_object, None))
         return found
 
@@ -212,7 +216,7 @@ class Push:
         return self._broken or errors.OutcomeUnknown("The CRM did not say what became of this contact.")
 
 
-def _differing(contact: Contact, link: SyncRecord | None, mapping: Published) -> dict[str, Any]:
+def differing(contact: Contact, link: SyncRecord | None, mapping: Published) -> dict[str, Any]:
     """The outbound fields in which the CRM is behind, by what both sides agreed on last."""
     base = link.base if link else {}
     blanks = mapping.engine.blank_rules

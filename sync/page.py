@@ -1,18 +1,69 @@
-"""One record of a page on its way in: what is known of it and what was decided."""
+"""What is known of a page on its way in: where it comes from, and for each record what was found and what was decided."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
+from integrations.models import CrmConnection
 from integrations.records import RemoteRecord
-from mapping.compiled import Mapped
-from sync import departed
+from mapping.compiled import Mapped, MappingSession
+from mapping.rows import CLEAR
+from sync import departed, values
 from sync.matching import Match
-from sync.merge import DO_NOT_CALL, Decision, When
-from sync.models import Contact, SyncRecord
+from sync.merge import DO_NOT_CALL, Decision, When, may_replace, same
+from sync.models import Contact, Lane, SyncRecord, SyncRun
+
+
+@dataclass(frozen=True)
+class Source:
+    """What all pages of one writer have in common."""
+
+    connection: CrmConnection
+    run: SyncRun | None
+    session: MappingSession
+    object_type: str
+    mapping_version: int | None
+    strategy: Callable[[str], str]
+    pushes_back: bool
+    has_siblings: bool
+    """The tenant keeps contacts in other CRMs, too."""
+
+    @property
+    def fills_only(self) -> bool:
+        """A back-fill of some fields: it brings nobody in."""
+        return bool(self.run and self.run.fields_only)
+
+    @property
+    def lane(self) -> Lane:
+        return Lane.BACKFILL if self.run else Lane.EDITS
+
+    @cached_property
+    def crm_name(self) -> str:
+        name: str = self.connection.get_provider_display()
+        return name
+
+    @cached_property
+    def outbound(self) -> frozenset[str]:
+        return frozenset(self.session.mapping.dialer_fields("outbound"))
+
+    def is_ahead(self, work: "Work") -> bool:
+        """Whether our side holds something that the CRM has to get."""
+        rules = self.session.mapping.blank_rules
+        return any(
+            one.field in self.outbound
+            and not one.is_open
+            and one.field not in work.quarantined
+            and not same(one.value, one.agreed)
+            and may_replace(rules.get(one.field, CLEAR), one.value, one.agreed)
+            for one in work.decisions
+        )
 
 
 @dataclass
 class Work:
+    """One record of a page."""
+
     record: RemoteRecord
     mapped: Mapped
     link: SyncRecord | None = None
@@ -23,6 +74,12 @@ class Work:
     quarantined: Collection[str] = ()
     ours_at: When = None
     theirs_at: When = None
+
+    @cached_property
+    def theirs(self) -> dict[str, Any]:
+        """The record's values in the dialer's terms, as the database can hold them."""
+        found: dict[str, Any] = values.storable(self.mapped.values)
+        return found
 
     @property
     def problem(self) -> str:

@@ -17,7 +17,9 @@ from integrations.transport.client import Patience
 from mapping.compiled import CompiledMapping
 from mapping.publishing import compiled
 from sync.inbound import PageWriter
-from sync.models import FeedCursor, SyncRun
+from sync.joining import joined
+from sync.lanes import patience_for
+from sync.models import FeedCursor, Lane, SyncRun
 
 Progress = Callable[[SyncRun], object]
 
@@ -29,6 +31,8 @@ class Pulled:
     """False: time or quota was up. The cursor stands where the next slice goes on."""
     wait: float = 0.0
     """Seconds until the quota allows it."""
+    why: CrmError | None = None
+    """What to wait for."""
 
 
 def feed_of(object_type: str, run: SyncRun | None = None) -> str:
@@ -60,17 +64,18 @@ def pull(
     run: SyncRun | None = None,
     progress: Progress | None = None,
 ) -> Pulled:
-    """Reads and applies pages until the feed's end, or for about `seconds`. Each page is kept on its own.
+    """Reads and applies pages until the feed's end, or for about `seconds`. What is read is kept page by page, small ones together.
 
-    `full` starts over. `run` goes on with an earlier slice's run. A used-up quota ends the slice; any other error of the CRM is
-    noted on the run and raised. What was applied by then stays.
+    However short the time, a slice takes a page and knows when it was the last, so slices come to an end. `full` starts over.
+    `run` goes on with an earlier slice's run. A used-up quota ends the slice; any other error of the CRM is noted on the run and
+    raised. What was applied by then stays.
     """
     feed = feed_of(object_type, run)
     cursor = FeedCursor.objects.filter(connection=connection, feed=feed).first()
     held = (cursor.value or None) if cursor else None
     mapping = compiled(connection, object_type)
     engine = only(mapping.engine, run.fields_only) if run and run.fields_only else mapping.engine
-    provider, api = open_crm(connection, patience)
+    provider, api = open_crm(connection, patience_for(Lane.BACKFILL, patience))
     run = run or SyncRun.objects.create(
         tenant_id=connection.tenant_id,
         connection=connection,
@@ -83,7 +88,7 @@ def pull(
     try:
         with engine.session() as session:
             writer = PageWriter(connection, run, session)
-            for page in provider.changes(object_type, start, engine.crm_fields):
+            for page in joined(provider.changes(object_type, start, engine.crm_fields)):
                 run.api_calls = calls_before + api.calls
                 writer.apply(page, feed, held)
                 held = page.cursor
@@ -91,12 +96,12 @@ def pull(
                     progress(run)
                 if is_paused(run):
                     return Pulled(run, finished=False)
-                if seconds is not None and time.monotonic() - started > seconds:
+                if not page.last and seconds is not None and time.monotonic() - started > seconds:
                     return Pulled(run, finished=False)
     except Throttled as error:
         run.api_calls = calls_before + api.calls
         run.save(update_fields=["api_calls"])
-        return Pulled(run, finished=False, wait=error.after or 1.0)
+        return Pulled(run, finished=False, wait=error.after or 1.0, why=error)
     except CrmError as error:
         run.api_calls = calls_before + api.calls
         _finish(run, error)

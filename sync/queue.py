@@ -26,7 +26,7 @@ from sync.models import Lane, SyncJob
 
 WORK_TASK = "sync.tasks.work"
 LOST_WAKE_UP = timedelta(seconds=30)
-"""A wake-up that nobody answered for so long counts as lost."""
+"""A wake-up that nobody answered for so long counts as lost, if nobody else was served meanwhile either."""
 
 
 FOR_GOOD = "account_replaced"
@@ -94,12 +94,18 @@ def wake(connection_id: uuid.UUID) -> bool:
     with tenancy.everyone():
         asked = (
             CrmConnection.objects.filter(pk=connection_id)
-            .filter(models.Q(wake_requested_at=None) | models.Q(wake_requested_at__lt=Now() - LOST_WAKE_UP))
+            .filter(models.Q(wake_requested_at=None) | _lost())
             .update(wake_requested_at=Now())
         )
     if asked:
         async_task(WORK_TASK, str(connection_id))
     return bool(asked)
+
+
+def _lost() -> models.Q:
+    """While others take their turns the line only is long: more tasks would not make it shorter."""
+    lately = CrmConnection.objects.filter(served_at__gte=Now() - LOST_WAKE_UP)
+    return models.Q(~models.Exists(lately), wake_requested_at__lt=Now() - LOST_WAKE_UP)
 
 
 def answer_wake_up(connection_id: uuid.UUID) -> None:
@@ -117,7 +123,7 @@ def wake_due() -> int:
                     SyncJob.objects.filter(connection=models.OuterRef("pk"), state="ready", not_before__lte=Now())
                 )
             )
-            .filter(models.Q(wake_requested_at=None) | models.Q(wake_requested_at__lt=Now() - LOST_WAKE_UP))
+            .filter(models.Q(wake_requested_at=None) | _lost())
             .values_list("pk", flat=True)
         )
         return sum(wake(connection_id) for connection_id in list(due))

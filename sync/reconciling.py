@@ -29,6 +29,7 @@ from sync.certificates import KINDS, MISSING, STALE, VANISHED
 from sync.departed import NO_LONGER_THERE
 from sync.handlers import Result
 from sync.inbound import ALREADY_RUNNING, PageWriter
+from sync.lanes import patience_for
 from sync.merge import same
 from sync.models import Certificate, Contact, FeedCursor, Lane, SyncJob, SyncRecord, SyncRun
 from sync.queue import Claim, Outcome
@@ -61,6 +62,8 @@ class Reconciled:
     certificate: Certificate | None
     """None while there is more to do."""
     wait: float = 0.0
+    why: CrmError | None = None
+    """What to wait for."""
 
 
 def feed_of(object_type: str) -> str:
@@ -112,13 +115,13 @@ def reconcile(
     run = _run(connection, object_type, state)
     if run.status == SyncRun.Status.PAUSED:
         return Reconciled(run, None)
-    provider, api = open_crm(connection, patience)
+    provider, api = open_crm(connection, patience_for(Lane.BACKFILL, patience))
     calls_before = run.api_calls
     work = _Reconciliation(connection, provider, run, state or _State(run.pk), before=state)
     try:
         finished = work.go_on(seconds)
     except Throttled as error:
-        return Reconciled(run, None, wait=error.after or 1.0)
+        return Reconciled(run, None, wait=error.after or 1.0, why=error)
     except CrmError as error:
         if error.cause != ALREADY_RUNNING:
             run.status, run.error = SyncRun.Status.FAILED, error.message

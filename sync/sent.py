@@ -6,14 +6,14 @@ The tenant's pages are held off meanwhile, since one of them may bring the recor
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db.models import Q
 from django.utils import timezone
 
 from integrations import errors
 from integrations.models import CrmConnection
-from sync import departed, do_not_call
+from sync import departed, do_not_call, snapshots
 from sync.bulk import upsert
 from sync.holding import lock_tenant
 from sync.merge import DO_NOT_CALL
@@ -23,6 +23,7 @@ from sync.pushes import CONTACTS
 if TYPE_CHECKING:
     from sync.outgoing import Change
 
+WARNINGS = "warnings"
 LINK_FIELDS = [
     "connection", "local_record_id", "local_table", "sync_status", "last_synced_at", "error_message", "metadata", "base", "url",
     "updated_at",
@@ -44,6 +45,7 @@ def keep(connection: CrmConnection, changes: Sequence["Change"]) -> None:
     for change in told:
         if change.link is not None:
             _note(change.link, change, now)
+    snapshots.forget(rows)
     upsert(SyncRecord, list(rows.values()), LINK_FIELDS)
     _mark_gone(connection, told, now)
 
@@ -107,6 +109,7 @@ def _note(link: SyncRecord, change: "Change", now: datetime) -> None:
         link.base = {**link.base, **change.fields}
         link.last_synced_at = now
         link.url = change.written.url or link.url
+        link.metadata = _with_warnings(link.metadata, change.written.warnings)
         if change.fields.get(DO_NOT_CALL):
             link.metadata = do_not_call.stamped(link.metadata, now)
     if isinstance(error, errors.Retry):
@@ -116,6 +119,12 @@ def _note(link: SyncRecord, change: "Change", now: datetime) -> None:
         link.error_message = change.problem or getattr(error, "message", str(error))
     elif link.sync_status != SyncRecord.Status.CONFLICT:
         link.sync_status, link.error_message = SyncRecord.Status.SYNCED, None
+
+
+def _with_warnings(metadata: dict[str, Any], warnings: Sequence[str]) -> dict[str, Any]:
+    """What the latest write had to leave out is shown beside the link, which is in sync all the same."""
+    others = {name: value for name, value in metadata.items() if name != WARNINGS}
+    return {**others, WARNINGS: list(warnings)} if warnings else others
 
 
 def _mark_gone(connection: CrmConnection, changes: Sequence["Change"], now: datetime) -> None:

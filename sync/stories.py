@@ -15,6 +15,7 @@ from mapping.fields import UnknownFieldError, dialer_field
 from mapping.models import Strategy
 from mapping.publishing import compiled
 from sync import editing, values
+from sync.folding import FOLDED
 from sync.merge import same
 from sync.models import Contact, FieldChange, SyncRecord
 from sync.times import CREATED
@@ -60,6 +61,7 @@ def latest(contact: Contact) -> dict[str, Chapter]:
     """Field → its last entry, in the order of the fields' names."""
     rows: Iterable[FieldChange] = (
         FieldChange.objects.filter(contact=contact)
+        .exclude(field=FOLDED)
         .order_by("field", "-pk")
         .distinct("field")
         .select_related("connection")
@@ -81,7 +83,7 @@ def restorable(field: str) -> bool:
         known = dialer_field("contact", field)
     except UnknownFieldError:
         return False
-    return not known.readonly and known.direction_default != "inbound"
+    return field != FOLDED and not known.readonly and known.direction_default != "inbound"
 
 
 def value_of(change: FieldChange, field: str = "", *, lost: bool = False) -> Any:

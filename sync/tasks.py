@@ -1,7 +1,6 @@
 """What django-q2 calls. Each task is only a wake-up: running one twice, late or never changes nothing but the delay."""
 
 from datetime import timedelta
-from uuid import UUID
 
 from django.utils import timezone
 from django_q.models import Task
@@ -9,11 +8,11 @@ from django_q.models import Task
 from integrations import tenancy
 from integrations.models import CrmConnection
 from sync import certificates, inbox, pulling, queue, reconciling, upkeep
-from sync.work import work as work_jobs
+from sync.work import serve
 
 
-def work(connection_id: str) -> None:
-    work_jobs(UUID(connection_id))
+def work(connection_id: str = "") -> None:  # noqa: ARG001 - says who called; the database says who is next
+    serve()
 
 
 def sweep() -> None:
@@ -24,7 +23,9 @@ def sweep() -> None:
 
 
 def tidy() -> None:
-    """Forgets what abandoned reconciliations listed, and after a week the task queue's own notes on failed wake-ups."""
+    """Forgets old events, what abandoned reconciliations listed, and after a week the task queue's notes on failed wake-ups."""
+    with tenancy.everyone():
+        upkeep.forget_events()
     certificates.forget_abandoned()
     Task.objects.filter(stopped__lt=timezone.now() - timedelta(days=7)).delete()
 

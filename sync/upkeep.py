@@ -1,20 +1,31 @@
-"""Looking after a connection: what fields the CRM has now, what its credential may do. As jobs, so that they wait their turn."""
+"""Looking after a connection: what fields the CRM has now, what its credential may do. As jobs, so that they wait their turn.
+
+And after the inbox, which forgets what was worked long ago.
+"""
 
 from collections.abc import Iterable
+from datetime import timedelta
 
+from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 
-from integrations import preflight
+from integrations import errors, preflight
+from integrations.connecting import can_be_reached, webhook_url
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
+from integrations.records import Finding, Severity
 from integrations.transport.client import WORKER
 from mapping import discovery
-from sync import queue
+from sync import inbox, queue
 from sync.handlers import Result
-from sync.models import Lane, SyncJob
+from sync.models import InboxEvent, Lane, SyncJob
 from sync.queue import Claim, Outcome
 
 FIELDS, RIGHTS = "fields", "rights"
+HOOKS_REMEDY = (
+    "See that PUBLIC_URL can be reached from the internet, then subscribe again: manage.py subscribe_webhooks."
+)
 
 
 def enqueue(kind: str, connections: Iterable[CrmConnection], *, full: bool = False) -> None:
@@ -48,12 +59,39 @@ class FieldsHandler:
 
 
 class RightsHandler:
-    """Checks what the credential may do and keeps the findings on the connection."""
+    """Checks what the credential may do and keeps the findings on the connection, whose webhooks are put in order first."""
 
     def batch_size(self, provider: type[CrmProvider]) -> int:
         return 1
 
     def work(self, provider: CrmProvider, claimed: Claim) -> Result:
         job = claimed.jobs[0]
-        preflight.run(CrmConnection.objects.select_related("tenant").get(pk=job.connection_id), WORKER)
+        connection = CrmConnection.objects.select_related("tenant").get(pk=job.connection_id)
+        preflight.run(connection, WORKER, hooks=_subscribe(connection, provider))
         return Result([Outcome(job, "done")])
+
+
+def _subscribe(connection: CrmConnection, provider: CrmProvider) -> list[Finding]:
+    """CRMs switch off webhooks whose deliveries fail for a while. Whatever is wrong with them stops no other check."""
+    if type(provider).subscribe is CrmProvider.subscribe or not can_be_reached():
+        return []
+    try:
+        problems = provider.subscribe(webhook_url(connection))
+    except errors.Throttled:
+        raise  # the job waits; nothing is wrong
+    except errors.CrmError as error:
+        problems = [f"The webhooks could not be set up, so changes are only found by asking. {error.message}"]
+    return [
+        Finding(preflight.HOOKS, f"webhooks {number}", one, HOOKS_REMEDY, Severity.WARNING)
+        for number, one in enumerate(problems, 1)
+    ]
+
+
+def forget_events() -> int:
+    """Deletes stored events that nobody will ask about any more. Failed ones wait longer for somebody. Returns how many."""
+    now = timezone.now()
+    kept = {
+        InboxEvent.State.WORKED: settings.INBOX_KEEP_DAYS,
+        InboxEvent.State.FAILED: settings.INBOX_KEEP_FAILED_DAYS,
+    }
+    return sum(inbox.forget(now - timedelta(days=days), state) for state, days in kept.items())

@@ -1,5 +1,6 @@
 """A contact's fields as plain JSON values, the form in which they are mapped, compared and remembered."""
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -8,6 +9,7 @@ from django.db import models
 
 from sync.models import Contact
 
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 TEXT = frozenset(field.name for field in Contact._meta.fields if isinstance(field, models.TextField))
 CUSTOM = "custom."
 
@@ -48,13 +50,11 @@ def _stored(name: str, value: Any) -> Any:
 def storable(value: Any) -> Any:
     """The same JSON without what PostgreSQL can't hold: NUL characters and lone surrogates."""
     if isinstance(value, str):
-        return value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8") if _unstorable(value) else value
+        if not _UNSTORABLE.search(value):
+            return value
+        return value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, Mapping):
         return {storable(key): storable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [storable(item) for item in value]
     return value
-
-
-def _unstorable(text: str) -> bool:
-    return "\x00" in text or any("\ud800" <= char <= "\udfff" for char in text)

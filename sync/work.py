@@ -1,4 +1,6 @@
-"""Works the jobs of one connection: claim a batch, do it, write down what became of it; for a while, then let others go.
+"""Works jobs: claim a batch of one connection, do it, write down what became of it; for a while, then let others go.
+
+Workers `serve` whoever's turn it is (see `sync.lanes`); a command works the one connection that it was asked for.
 
 What an error means for a job is decided here and nowhere else: slow down, try later, look it up first, stop the connection,
 or lay it aside for a person.
@@ -11,7 +13,9 @@ from collections import Counter
 from dataclasses import replace
 from uuid import UUID
 
-from django.db import transaction
+from django.conf import settings
+from django.db import reset_queries, transaction
+from django_q.tasks import async_task
 
 from integrations import errors, tenancy
 from integrations.crm import open_crm
@@ -20,7 +24,7 @@ from integrations.providers.base import CrmProvider
 from integrations.registry import provider_class
 from integrations.transport import retry
 from integrations.transport.client import WORKER, CrmApi, Patience
-from sync import queue
+from sync import lanes, queue
 from sync.bulk import upsert
 from sync.handlers import Result, handler_of
 from sync.models import Lane, SyncJob, SyncRecord
@@ -28,11 +32,44 @@ from sync.queue import Outcome
 
 log = logging.getLogger("dialbridge.work")
 
-SLICE_SECONDS = 20.0
-"""How long one connection may keep a worker before others get their turn."""
+SLICE_SECONDS = 10.0
+"""How long one task may keep a worker before other tasks, such as the clock's, get their turn."""
+LOCKED_PAUSE = 0.2
+"""Seconds until another look at a line in which all connections are locked, by a renewal of their tokens for instance."""
 LINK_FIELDS = [
     "connection", "local_record_id", "local_table", "sync_status", "last_synced_at", "metadata", "url", "updated_at",
 ]  # fmt: skip
+
+
+def serve(*, seconds: float = SLICE_SECONDS, patience: Patience = WORKER) -> Counter[str]:
+    """Takes turns for about `seconds`, or until one of the connections has nothing left to do. Returns outcomes by state."""
+    done: Counter[str] = Counter()
+    started = time.monotonic()
+    opened: Opened = {}
+    with tenancy.everyone():
+        while time.monotonic() - started < seconds:
+            connection_id = lanes.next_turn()
+            if connection_id is not None:
+                if not _take_turn(connection_id, patience, opened, done):
+                    return done
+            elif lanes.anybody_waits():
+                time.sleep(LOCKED_PAUSE)
+            else:
+                return done
+    async_task(queue.WORK_TASK)
+    return done
+
+
+def _take_turn(connection_id: UUID, patience: Patience, opened: "Opened", done: Counter[str]) -> bool:
+    """One batch. False when the connection has no more to do now, or when another task will see to it."""
+    connection = CrmConnection.objects.select_related("tenant").get(pk=connection_id)
+    with tenancy.scope(connection.tenant_id):
+        first = queue.next_in_line(connection_id)
+        outcomes = _one_batch(connection, *first, patience, opened) if first else []
+        done.update(outcome.state for outcome in outcomes)
+        if not outcomes or any(map(_ends_the_slice, outcomes)):
+            return False
+        return queue.next_in_line(connection_id) is not None and lanes.stay_in_line(connection_id)
 
 
 def work(connection_id: UUID, *, seconds: float = SLICE_SECONDS, patience: Patience = WORKER) -> Counter[str]:
@@ -62,21 +99,22 @@ def work(connection_id: UUID, *, seconds: float = SLICE_SECONDS, patience: Patie
     return done
 
 
-Opened = dict[tuple[str, bool], tuple[CrmProvider, CrmApi]]
-"""By kind and urgency: what a client has read of the CRM's schema serves all batches of a slice."""
+Opened = dict[tuple[UUID, str, int], tuple[CrmProvider, CrmApi]]
+"""By connection, kind and lane: what a client has read of the CRM's schema serves all batches of a slice."""
 
 
 def _one_batch(connection: CrmConnection, kind: str, lane: int, patience: Patience, opened: Opened) -> list[Outcome]:
-    """What must not wait travels by itself, past the breaker and with a quota of its own."""
+    """A batch has the share of the quotas of its first job's lane. What must not wait travels by itself, past the breaker."""
     handler = handler_of(kind)
     urgent = lane == Lane.DO_NOT_CALL
     size = handler.batch_size(provider_class(connection.provider))
     claimed = queue.claim(connection.pk, kind, size, last_lane=lane if urgent else Lane.BACKFILL)
     if not claimed.jobs:
         return []
-    if (kind, urgent) not in opened:
-        opened[kind, urgent] = open_crm(connection, replace(patience, urgent=urgent))
-    provider, api = opened[kind, urgent]
+    key = (connection.pk, kind, lane)
+    if key not in opened:
+        opened[key] = open_crm(connection, lanes.patience_for(lane, patience))
+    provider, api = opened[key]
     calls_before = api.calls
     pause = float(connection.settings.get("unknown_outcome_pause", provider.unknown_outcome_pause))
     try:
@@ -95,6 +133,8 @@ def _one_batch(connection: CrmConnection, kind: str, lane: int, patience: Patien
         if result.after:
             result.after()
         queue.settle(claimed, result.outcomes)
+    if settings.DEBUG:
+        reset_queries()  # Django notes every statement, for as long as a process works
     return list(result.outcomes)
 
 

@@ -1,4 +1,4 @@
-"""Benchmarks as ratios to a bare floor, alternately in one run: `script/bench [mapping] [ingest] [load] [limits] [bulk]`."""
+"""Benchmarks as ratios to a bare floor, alternately in one run: `script/bench [NAME …]`. docs/benchmarks.md tells the names."""
 
 import os
 import sys
@@ -10,6 +10,9 @@ from typing import Any
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 import django
+
+from tests import bench_sync
+from tests.bench_model import bench_model
 
 ROUNDS = 5
 
@@ -113,68 +116,6 @@ def bench_ingest() -> None:
         tenant.delete()
 
 
-def bench_load() -> None:
-    """Applying pages of new people against copying the same rows with COPY."""
-    import io
-    import uuid
-    from datetime import UTC, datetime
-
-    from django.db import connection
-
-    from integrations import tenancy
-    from integrations.models import CrmConnection, Tenant
-    from integrations.records import ChangePage, RemoteRecord
-    from mapping.publishing import add_defaults, compiled
-    from sync.inbound import PageWriter
-    from sync.models import SyncRun
-
-    with tenancy.everyone():
-        tenant = Tenant.objects.create(slug=f"bench-{time.time_ns()}", name="Bench")
-        row = CrmConnection.objects.create(tenant=tenant, provider="hubspot", access_token="x")
-        add_defaults(row)
-        mapping = compiled(row, "contacts")
-        run = SyncRun.objects.create(tenant=tenant, connection=row, kind="initial", object_type="contacts")
-        now, position = datetime.now(UTC), iter(range(10**9))
-
-        def load() -> None:
-            with mapping.engine.session() as session:
-                writer = PageWriter(row, run, session)
-                for _ in range(10):
-                    held = writer_cursor(row)
-                    start = next(position)
-                    people = [_person(start * 100 + i) for i in range(100)]
-                    records = [RemoteRecord("contacts", one["id"], one, now, url="https://x.example") for one in people]
-                    writer.apply(ChangePage(records, {"at": start + 1}), "poll:contacts", held)
-
-        def copy() -> None:
-            text = io.StringIO()
-            for _ in range(1000):
-                one = _person(next(position) * 100)
-                text.write(
-                    f"{uuid.uuid4()}\t{tenant.pk}\t{one['firstname']}\t{one['lastname']}\t{one['email']}\t{{}}\n"
-                )
-            with connection.cursor() as cursor:
-                cursor.execute(
-                    "CREATE TEMP TABLE IF NOT EXISTS bench_copy (id uuid PRIMARY KEY, tenant uuid, a text, b text, c text, d jsonb)"
-                )
-                with cursor.copy("COPY bench_copy FROM STDIN") as target:
-                    target.write(text.getvalue())
-
-        compare("load", load, copy, "1,000 new people in pages of 100, against COPY of the same people into one table")
-        tenant.delete()
-
-
-def writer_cursor(row: Any) -> Any:
-    from sync.models import FeedCursor
-
-    return FeedCursor.objects.filter(connection=row).values_list("value", flat=True).first()
-
-
-def _person(number: int) -> dict[str, str]:
-    return {"id": str(number), "firstname": f"F{number}", "lastname": f"L{number}", "email": f"p{number}@example.com",
-            "phone": f"+1415555{number % 10000:04}", "company": "Company Ltd", "jobtitle": "Buyer"}  # fmt: skip
-
-
 def bench_limits() -> None:
     """How much of a quota of 200 per second the limiter lets out, against an ideal that uses all of it."""
     from integrations import tenancy
@@ -211,10 +152,17 @@ def bench_bulk() -> None:
 BENCHES = {
     "mapping": bench_mapping,
     "ingest": bench_ingest,
-    "load": bench_load,
     "limits": bench_limits,
     "bulk": bench_bulk,
+    "load": bench_sync.bench_load,
+    "memory": bench_sync.bench_memory,
+    "outbound": bench_sync.bench_outbound,
+    "matching": bench_sync.bench_matching,
+    "growth": bench_sync.bench_growth,
+    "model": bench_model,
 }
+ONLY_BY_NAME = {"model"}
+"""Takes a quarter of an hour."""
 
 
 def main(names: Sequence[str]) -> int:
@@ -229,7 +177,7 @@ def main(names: Sequence[str]) -> int:
     setup_test_environment()
     databases = get_runner(settings)(verbosity=0, interactive=False).setup_databases()
     try:
-        for name in names or BENCHES:
+        for name in names or [one for one in BENCHES if one not in ONLY_BY_NAME]:
             BENCHES[name]()
     finally:
         for database, old_name, _destroy in databases:

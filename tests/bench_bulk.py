@@ -1,7 +1,7 @@
 """How much memory and time the first load of a large Salesforce organisation takes, sandbox and puller each in a process.
 
-`python -m tests.bench_bulk [LEADS] [--store]` measures on a test database and prints one line. `bulk_pull` is the same for a
-caller that has a database already.
+`python -m tests.bench_bulk [LEADS] [--how read|copy|store]` measures on a test database and prints one line. `bulk_pull` is the
+same for a caller that has a database already.
 """
 
 import argparse
@@ -19,11 +19,16 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 import django
 
+TABLES = ("record_snapshots", "field_changes", "match_reviews", "crm_sync_records", "sync_jobs", "contacts")
 LOOK_AGAIN = 0.3  # seconds; the sandbox's jobs are done sooner than real ones
 
 
-def bulk_pull(leads: int, *, store: bool = False) -> dict[str, Any]:
-    """Reads so many leads by a bulk query through the transport, and applies them to the database if `store`.
+READ, COPY, STORE = "read", "copy", "store"
+"""What is done with the leads: nothing, a bare COPY of each page into a table, or all that the sync engine does."""
+
+
+def bulk_pull(leads: int, how: str = READ) -> dict[str, Any]:
+    """Reads so many leads by a bulk query through the transport, and does with them what `how` says.
 
     Returns records, seconds, records_per_second, peak_mb and start_mb of the pulling process, and requests. Needs a committed
     database, and leaves it as it was.
@@ -34,12 +39,12 @@ def bulk_pull(leads: int, *, store: bool = False) -> dict[str, Any]:
     with _sandbox(leads) as url, tenancy.everyone():
         tenant = Tenant.objects.create(slug=f"bench-{time.time_ns()}", name="Bench")
         try:
-            return _measure(tenant, url, store)
+            return _measure(tenant, url, how)
         finally:
-            tenant.delete()
+            empty(tenant)
 
 
-def _measure(tenant: Any, url: str, store: bool) -> dict[str, Any]:
+def _measure(tenant: Any, url: str, how: str) -> dict[str, Any]:
     import requests
     from django.test import override_settings
 
@@ -50,11 +55,22 @@ def _measure(tenant: Any, url: str, store: bool) -> dict[str, Any]:
     ours = {**asked["environment"], "CRM_ALLOWED_HOSTS": url.removeprefix("http://")}
     with override_settings(**{**ours, "CRM_ALLOWED_HOSTS": [ours["CRM_ALLOWED_HOSTS"]]}):
         row, _account = connect(tenant, "salesforce", asked["credential"])
-    command = [sys.executable, "-m", "tests.bench_bulk", "--pull", str(row.pk), *(["--store"] if store else [])]
+    command = [sys.executable, "-m", "tests.bench_bulk", "--pull", str(row.pk), "--how", how]
     env = {**os.environ, **ours, "DEBUG": "true", "DATABASE_URL": database_url()}
     done = subprocess.run(command, env=env, check=True, stdout=subprocess.PIPE, text=True)
     measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return measured
+
+
+def empty(tenant: Any) -> None:
+    """Takes a tenant away again without reading a million rows first."""
+    from django.db import connection
+
+    with connection.cursor() as sql:
+        sql.execute("DROP TABLE IF EXISTS bench_raw")
+        for table in TABLES:
+            sql.execute(f"DELETE FROM {table} WHERE tenant_id = %s", [tenant.pk])
+    tenant.delete()
 
 
 @contextmanager
@@ -88,7 +104,7 @@ def serve(leads: int) -> None:
     sys.stdin.read()
 
 
-def pull(connection_id: str, *, store: bool) -> None:
+def pull(connection_id: str, how: str) -> None:
     from django.conf import settings
 
     from integrations import tenancy
@@ -102,14 +118,14 @@ def pull(connection_id: str, *, store: bool) -> None:
     with tenancy.scope(row.tenant_id):
         start_mb, started = _peak_mb(), time.perf_counter()
         provider, api = open_crm(row, COMMAND)
-        records, asked = _store_all(row) if store else _read_all(row, provider, api)
+        records, asked = _store_all(row) if how == STORE else _read_all(row, provider, api, copied=how == COPY)
         took = time.perf_counter() - started
     figures = {"records": records, "seconds": round(took, 1), "records_per_second": round(records / took)}
     memory = {"start_mb": round(start_mb), "peak_mb": round(_peak_mb())}
     print(json.dumps({**figures, **memory, "requests": asked}))
 
 
-def _read_all(row: Any, provider: Any, api: Any) -> tuple[int, int]:
+def _read_all(row: Any, provider: Any, api: Any, *, copied: bool) -> tuple[int, int]:
     from integrations.errors import NotReady
     from mapping.publishing import compiled
 
@@ -118,10 +134,23 @@ def _read_all(row: Any, provider: Any, api: Any) -> tuple[int, int]:
         try:
             for page in provider.changes("Lead", cursor, paths):
                 cursor, seen = page.cursor, seen + len(page.records)
+                if copied:
+                    _copy(page.records)
         except NotReady:
             time.sleep(LOOK_AGAIN)
         else:
             return seen, api.calls
+
+
+def _copy(records: Any) -> None:
+    """The least that keeping a page can be: its records as they are, in a table with a key."""
+    from django.db import connection, transaction
+
+    with transaction.atomic(), connection.cursor() as sql:
+        sql.execute("CREATE TABLE IF NOT EXISTS bench_raw (id text PRIMARY KEY, modified_at timestamptz, fields jsonb)")
+        with sql.copy("COPY bench_raw FROM STDIN") as target:
+            for one in records:
+                target.write_row([one.id, one.modified_at, json.dumps(one.fields)])
 
 
 def _store_all(row: Any) -> tuple[int, int]:
@@ -147,7 +176,7 @@ def _peak_mb() -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("leads", nargs="?", type=int, default=200_000)
-    parser.add_argument("--store", action="store_true", help="apply the leads to the database, too")
+    parser.add_argument("--how", choices=[READ, COPY, STORE], default=READ, help="what to do with the leads")
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--pull", help=argparse.SUPPRESS)
     order = parser.parse_args()
@@ -155,20 +184,20 @@ def main() -> int:
     if order.serve:
         serve(order.serve)
     elif order.pull:
-        pull(order.pull, store=order.store)
+        pull(order.pull, order.how)
     else:
-        print(json.dumps(_on_a_test_database(order.leads, store=order.store)))
+        print(json.dumps(_on_a_test_database(order.leads, order.how)))
     return 0
 
 
-def _on_a_test_database(leads: int, *, store: bool) -> dict[str, Any]:
+def _on_a_test_database(leads: int, how: str) -> dict[str, Any]:
     from django.conf import settings
     from django.test.utils import get_runner, setup_test_environment
 
     setup_test_environment()
     databases = get_runner(settings)(verbosity=0, interactive=False).setup_databases()
     try:
-        return bulk_pull(leads, store=store)
+        return bulk_pull(leads, how)
     finally:
         for database, old_name, _destroy in databases:
             database.creation.destroy_test_db(old_name, verbosity=0)

@@ -35,6 +35,7 @@ from sync.models import (
     Lane,
     MatchReview,
     Quarantine,
+    Rehearsal,
     SyncJob,
     SyncRecord,
     SyncRun,
@@ -273,6 +274,13 @@ def cursor(of: CrmConnection, feed: str = "poll:contacts", **fields: Any) -> Fee
     return _make(FeedCursor, tenant_id=of.tenant_id, connection=of, feed=feed, **{**defaults, **fields})
 
 
+def rehearsal(of: CrmConnection, **fields: Any) -> Rehearsal:
+    row = {"dialer_field": "company", "crm_object": "contacts", "crm_field": "company", "direction": "bidirectional"}
+    return _make(
+        Rehearsal, tenant_id=of.tenant_id, connection=of, **{"rows": [row], "created_by": "somebody", **fields}
+    )
+
+
 def conflict(of: SyncRecord, about: Contact, **fields: Any) -> Conflict:
     defaults = {"field": "company", "base": "old", "ours": f"ours-{of.crm_record_id}", "theirs": "theirs"}
     return _make(Conflict, tenant_id=of.tenant_id, record=of, contact=about, **{**defaults, **fields})
@@ -372,7 +380,7 @@ def world(owner: Tenant) -> World:
     rows: list[Any] = [
         owner, first, grace, linked, called, api_key(owner), breaker(first), rate_window(first), usage(first), mapping(owner),
         mapping_version(owner), crm_field(first), crm_object(first), schema_change(first), policy(owner), disposition(owner),
-        run(first), certificate(first), dead_job(first), event(first),
+        run(first), certificate(first), rehearsal(first), dead_job(first), event(first),
         cursor(first), conflict(linked, grace), quarantine(linked, grace),
         change(grace), review(grace), worker_beat(), finished_task(Success), finished_task(Failure),
         queued_task(), Schedule.objects.create(name=f"of {owner.slug}", func="sync.tasks.sweep"), Group.objects.first(),

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import requests
+from django.utils import timezone
 from requests.adapters import HTTPAdapter
 
 from integrations import errors
@@ -20,10 +21,17 @@ from integrations.records import Credential, RateLimit
 from integrations.transport import breaker, limits, retry, usage
 from integrations.transport.classify import retry_after
 from integrations.transport.hosts import check_url
+from integrations.transport.limits import Share
 from integrations.transport.tokens import fresh_credential, refuse_connection
 
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 30.0
+LONGEST_PAUSE_OF_A_DAY = 900.0
+"""Seconds after which work that stopped for the day looks again: somebody may have raised the budget."""
+STOPPED = {
+    limits.DAILY_BUDGET: "The daily budget of requests to {crm} is used up. Loading goes on tomorrow, or with a larger budget.",
+    limits.DAILY_QUOTA: "What is left of the daily quota of {crm} is kept for more urgent work. The rest goes on when it is free.",
+}
 RENEWALS = 2
 """A fresh token may be refused once: another process may have renewed it a moment before."""
 
@@ -36,6 +44,8 @@ class Patience:
     retry: float
     urgent: bool = False
     """Goes through an open breaker, and may take the share of a quota that is kept for such requests."""
+    share: Share = limits.OTHER
+    """For what kind of work, and how much of the quotas that may take."""
 
 
 WORKER = Patience(turn=3.0, retry=0.0)
@@ -54,13 +64,21 @@ class CrmApi:
     """
 
     def __init__(
-        self, connection_id: UUID, provider: type[CrmProvider], settings: Mapping[str, Any], patience: Patience
+        self,
+        connection_id: UUID,
+        provider: type[CrmProvider],
+        settings: Mapping[str, Any],
+        patience: Patience,
+        zone: str = "UTC",
     ):
+        """`zone` is where the connection's day begins and ends."""
         self.connection_id = connection_id
         self.provider = provider
         self.patience = patience
         self.calls = 0
         self._limits = {limit.bucket: limit for limit in configured_limits(provider, settings)}
+        self._shared = frozenset(limit.bucket for limit in provider.default_limits if limit.shared)
+        self._budget, self._zone = usage.budget_of(settings), zone
         self._session = requests.Session()
         self._session.trust_env = False  # a .netrc must not replace our own credentials
         adapter = HTTPAdapter(pool_connections=2, pool_maxsize=4, max_retries=0)
@@ -155,13 +173,28 @@ class CrmApi:
         known = [self._limits.get(bucket) or RateLimit(bucket, 1_000_000, 1.0) for bucket in buckets]
         if known:
             known += [limit for limit in self._limits.values() if limit.shared and limit.bucket not in buckets]
-        slot = limits.take(str(self.connection_id), known, max_wait=self.patience.turn, urgent=self.patience.urgent)
+            self._ask_day()
+        slot = limits.take(
+            str(self.connection_id),
+            known,
+            max_wait=self.patience.turn,
+            urgent=self.patience.urgent,
+            share=self.patience.share,
+        )
         if slot.wait < 0:
             raise errors.Throttled(
                 f"This connection has used its share of requests to {self.provider.label} for now.", after=-slot.wait
             )
         if slot.wait > 0:
             time.sleep(slot.wait)
+
+    def _ask_day(self) -> None:
+        now = timezone.now()
+        began, ends = usage.day_of(self._zone, now)
+        cause = limits.over_for_today(str(self.connection_id), self.patience.share, self._budget, began)
+        if cause:
+            wait = min((ends - now).total_seconds(), LONGEST_PAUSE_OF_A_DAY)
+            raise errors.Throttled(STOPPED[cause].format(crm=self.provider.label), after=max(wait, 1.0), cause=cause)
 
     def _ask_breaker(self) -> None:
         if self.patience.urgent:
@@ -175,7 +208,8 @@ class CrmApi:
     def _lost(self, error: requests.RequestException, started: float, *, sent: bool) -> errors.Retry:
         self.calls += 1
         breaker.leave(str(self.connection_id), healthy=False, error=type(error).__name__)
-        usage.count(self.connection_id, seconds=time.monotonic() - started, failed=True)
+        work = self.patience.share.work
+        usage.count(self.connection_id, seconds=time.monotonic() - started, failed=True, work=work)
         kind = errors.OutcomeUnknown if sent else errors.Retry
         return kind(f"{self.provider.label} gave no answer.", detail=f"{type(error).__name__}: {error}")
 
@@ -194,14 +228,22 @@ class CrmApi:
         throttled = isinstance(problem, errors.Throttled)
         stumbled = isinstance(problem, errors.Retry) and not throttled and _is_outage(response)
         breaker.leave(str(self.connection_id), healthy=not stumbled, error=problem.message if problem else "")
-        limits.learn(str(self.connection_id), self.provider.rate_hints(response, buckets))
+        hints = self.provider.rate_hints(response, buckets)
+        limits.learn(str(self.connection_id), hints, shared=self._shared)
         if buckets:  # what counts in no bucket is no API request: a held poll of a stream
-            usage.count(self.connection_id, seconds=time.monotonic() - started, failed=stumbled, throttled=throttled)
+            usage.count(
+                self.connection_id,
+                seconds=time.monotonic() - started,
+                failed=stumbled,
+                throttled=throttled,
+                work=self.patience.share.work,
+            )
         if problem is None:
             return response
         if isinstance(problem, errors.Throttled):
             problem.after = problem.after or retry_after(response) or 10.0
-            limits.close(str(self.connection_id), buckets[:1], problem.after)
+            used_up = [hint.bucket for hint in hints if hint.remaining == 0 and hint.bucket in self._shared]
+            limits.close(str(self.connection_id), [*buckets[:1], *used_up], problem.after, shared=self._shared)
         if stumbled and not order.repeatable:
             # A server error may follow the write: only a look-up tells.
             raise errors.OutcomeUnknown(problem.message, detail=problem.detail, status=problem.status)

@@ -42,9 +42,9 @@ BEGIN
 END $$
 """
 
-TAKE_SLOT = """
-CREATE OR REPLACE FUNCTION dialbridge_take_slot(
-    bucket text, connection uuid, configured int, configured_seconds float8, max_wait float8
+TAKE_SHARE = """
+CREATE OR REPLACE FUNCTION dialbridge_take_share(
+    bucket text, connection uuid, configured int, configured_seconds float8, max_wait float8, percent int
 ) RETURNS float8 LANGUAGE plpgsql AS $$
 DECLARE
     w rate_windows%ROWTYPE;
@@ -61,7 +61,7 @@ BEGIN
     END IF;
     at := extract(epoch FROM clock_timestamp());
     quota := greatest(1, coalesce(w.quota, configured));
-    quota := quota - dialbridge_reserved(quota);
+    quota := greatest(1, least(quota - dialbridge_reserved(quota), quota * percent / 100));
     window_seconds := coalesce(w.seconds, configured_seconds);
     SELECT coalesce(array_agg(s ORDER BY s), '{}') INTO kept FROM unnest(w.stamps) s WHERE s > at - window_seconds;
     send := greatest(at, w.blocked_until);
@@ -75,6 +75,17 @@ BEGIN
     RETURN send - at;
 END $$
 """
+"""A request of work that may fill a window only up to `percent` of its quota, whoever filled it: the rest stays free for others."""
+
+TAKE_SLOT = """
+CREATE OR REPLACE FUNCTION dialbridge_take_slot(
+    bucket text, connection uuid, configured int, configured_seconds float8, max_wait float8
+) RETURNS float8 LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN dialbridge_take_share(bucket, connection, configured, configured_seconds, max_wait, 100);
+END $$
+"""
+"""As processes call it that still run the version before shares."""
 
 LEARN_LIMIT = """
 CREATE OR REPLACE FUNCTION dialbridge_learn_limit(
@@ -115,6 +126,19 @@ RETURNS float8 LANGUAGE sql AS $$
     RETURNING blocked_until
 $$
 """
+
+DAY_USED = """
+CREATE OR REPLACE FUNCTION dialbridge_day_used(
+    connection uuid, day_began timestamptz, longest_window float8, believed interval, OUT calls bigint, OUT percent bigint
+) LANGUAGE sql STABLE AS $$
+    SELECT
+        (SELECT coalesce(sum(u.calls), 0) FROM api_usage u WHERE u.connection_id = connection AND u.hour >= day_began),
+        (SELECT coalesce(max((w.quota - w.remaining)::bigint * 100 / w.quota), 0) FROM rate_windows w
+         WHERE w.connection_id = connection AND w.quota > 0 AND w.remaining IS NOT NULL
+           AND w.seconds > longest_window AND w.seen_at > clock_timestamp() - believed)
+$$
+"""
+"""Requests since the day began, and how much of the CRM's own daily quota is used as far as it told lately."""
 
 BREAKER_ENTER = """
 CREATE OR REPLACE FUNCTION dialbridge_breaker_enter(of_connection uuid, seconds_open float8, probe_seconds float8)
@@ -165,4 +189,4 @@ BEGIN
 END $$
 """
 
-FUNCTIONS = (RESERVED, TAKE_RESERVED, TAKE_SLOT, LEARN_LIMIT, CLOSE_BUCKET, BREAKER_ENTER, BREAKER_LEAVE)
+FUNCTIONS = (RESERVED, TAKE_RESERVED, TAKE_SHARE, TAKE_SLOT, LEARN_LIMIT, CLOSE_BUCKET, BREAKER_ENTER, BREAKER_LEAVE)

@@ -1,20 +1,62 @@
-"""Counts what each connection asks of its CRM, by the hour: for the health page and for budgets."""
+"""Counts what each connection asks of its CRM, by the hour and by kind of work: for the health page and for budgets."""
 
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.db import connection, transaction
 
+BUDGET = "daily_budget"
+"""The connection's setting: how many requests a day the work that can wait may bring it to."""
+
 _COUNT = """
-INSERT INTO api_usage (connection_id, hour, calls, failures, throttled, milliseconds)
-VALUES (%s, date_trunc('hour', now()), 1, %s, %s, %s)
+INSERT INTO api_usage (connection_id, hour, calls, failures, throttled, milliseconds, works)
+VALUES (%(connection)s, date_trunc('hour', now()), 1, %(failures)s, %(throttled)s, %(milliseconds)s,
+        jsonb_build_object(%(work)s::text, 1))
 ON CONFLICT (connection_id, hour) DO UPDATE SET
     calls = api_usage.calls + 1,
     failures = api_usage.failures + excluded.failures,
     throttled = api_usage.throttled + excluded.throttled,
-    milliseconds = api_usage.milliseconds + excluded.milliseconds
+    milliseconds = api_usage.milliseconds + excluded.milliseconds,
+    works = api_usage.works
+        || jsonb_build_object(%(work)s::text, coalesce((api_usage.works ->> %(work)s::text)::int, 0) + 1)
 """
 
 
-def count(connection_id: UUID, *, seconds: float, failed: bool = False, throttled: bool = False) -> None:
+def count(
+    connection_id: UUID, *, seconds: float, failed: bool = False, throttled: bool = False, work: str = "other"
+) -> None:
+    terms: dict[str, UUID | int | str] = {
+        "connection": connection_id, "failures": int(failed), "throttled": int(throttled),
+        "milliseconds": round(seconds * 1000), "work": work,
+    }  # fmt: skip
     with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute(_COUNT, [connection_id, int(failed), int(throttled), round(seconds * 1000)])
+        cursor.execute(_COUNT, terms)
+
+
+def budget_of(settings: Mapping[str, Any]) -> int | None:
+    """Requests a day; None for no limit, also when somebody wrote something else than a whole number."""
+    value = settings.get(BUDGET)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def day_of(zone: str, now: datetime) -> tuple[datetime, datetime]:
+    """Beginning and end of the day around `now`, in the tenant's time zone (UTC where that is unknown).
+
+    Requests are counted by whole hours of UTC. In zones that are half an hour off, the hour around midnight counts for the day
+    before.
+    """
+    here = now.astimezone(zone_of(zone))
+    midnight = here.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    tomorrow = (midnight + timedelta(days=1)).replace(fold=0)
+    return midnight.astimezone(UTC), tomorrow.astimezone(UTC)
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """The time zone of this name; UTC where it is unknown."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo("UTC")

@@ -47,6 +47,7 @@ class InboxEvent(TenantOwned):
                 fields=["connection", "object_type", "id"], name="inbox_to_work", condition=models.Q(state="received")
             ),
             models.Index(fields=["tenant", "-received_at"], name="inbox_newest"),
+            models.Index(fields=["connection"], name="inbox_failed", condition=models.Q(state="failed")),
         ]
         verbose_name = _("inbox event")
         verbose_name_plural = _("inbox")

@@ -26,6 +26,7 @@ class SyncRun(TenantOwned):
         CATCH_UP = "catch_up", _("Catch-up")
         RECONCILIATION = "reconcile", _("Reconciliation")
         BACKFILL = "backfill", _("Back-fill of a field")
+        SNAPSHOTS = "snapshots", _("Changed mapping applied")
 
     class Status(models.TextChoices):
         RUNNING = "running", _("Running")

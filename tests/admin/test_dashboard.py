@@ -172,7 +172,7 @@ def test_support_sees_whether_anybody_works(
     if ago is not None:
         factories.worker_beat(ago)
     response = support_client.get(HOME)
-    assert response.context["workers"]["level"] == level
+    assert response.context["machines"][0]["level"] == level
     assert words in response.content.decode()
 
 

@@ -112,7 +112,7 @@ def _fill(ours: World) -> None:
         of_connection: list[Callable[[CrmConnection], Any]] = [
             factories.breaker, factories.rate_window, factories.usage, factories.crm_field, factories.run, factories.event,
             factories.cursor, factories.dead_job, factories.consent_attempt, factories.schema_change, factories.crm_object,
-            factories.certificate,
+            factories.certificate, factories.rehearsal,
         ]  # fmt: skip
         for make in of_connection:
             make(linked)

@@ -1,6 +1,7 @@
 """Possible duplicates: both people side by side, and what the two answers do."""
 
 import pytest
+from django.db.models import F
 from django.test import Client
 
 from integrations import tenancy
@@ -58,3 +59,42 @@ def test_what_cannot_be_joined_is_said(admin_client: Client, ours: World) -> Non
 def test_another_tenants_question_is_not_there(admin_client: Client, theirs: World) -> None:
     for button in ("change", "same_person", "different_people"):
         assert admin_client.get(pages.page(MatchReview, button, theirs[MatchReview].pk)).status_code == 404
+
+
+def test_who_was_joined_can_be_parted_again(admin_client: Client, ours: World) -> None:
+    answered(admin_client, ours[MatchReview], "same_person")
+    page = pages.html(admin_client, pages.page(MatchReview, "change", ours[MatchReview].pk))
+    assert pages.page(MatchReview, "undo", ours[MatchReview].pk) in page
+    assert "open again" in pages.html(admin_client, pages.page(MatchReview, "undo", ours[MatchReview].pk))
+    assert "two contacts again" in answered(admin_client, ours[MatchReview], "undo")
+    row = stored(ours[MatchReview])
+    assert (row.status, row.contact.deleted_at, row.candidate.deleted_at) == ("open", None, None)
+
+
+def test_what_was_edited_since_says_why_it_is_not_parted(admin_client: Client, ours: World) -> None:
+    answered(admin_client, ours[MatchReview], "same_person")
+    with tenancy.everyone():
+        Contact.objects.filter(deleted_at=None).update(version=F("version") + 1)
+    assert "changed or called since" in answered(admin_client, ours[MatchReview], "undo")
+
+
+def test_the_page_of_a_contact_that_was_joined_into_another_opens(admin_client: Client, ours: World) -> None:
+    answered(admin_client, ours[MatchReview], "same_person")
+    row = stored(ours[MatchReview])
+    loser = row.contact if row.contact.deleted_at else row.candidate
+    assert "merged_into" in pages.html(admin_client, pages.page(Contact, "change", loser.pk))
+
+
+def test_open_questions_come_first_and_an_empty_list_says_what_it_is_for(admin_client: Client, ours: World) -> None:
+    row = stored(ours[MatchReview])
+    with tenancy.everyone():
+        other = factories.contact(row.tenant, first_name="Zoe", email="zoe@example.com")
+        decided = MatchReview.objects.create(
+            tenant=row.tenant, contact=other, candidate=row.candidate, by="fuzzy", score=0.99, status="different"
+        )
+    listed = pages.html(admin_client, pages.page(MatchReview, "changelist"))
+    own, last = (listed.index(pages.page(MatchReview, "change", one.pk)) for one in (row, decided))
+    assert own < last
+    with tenancy.everyone():
+        MatchReview.objects.all().delete()
+    assert "Nobody has to decide anything here" in pages.html(admin_client, pages.page(MatchReview, "changelist"))

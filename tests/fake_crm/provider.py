@@ -160,8 +160,9 @@ class Provider(ConsentProvider, EventsProvider):
         while True:
             rows = self.api.request("GET", "/people", params={"after": after, "limit": 50}).json()
             after = int(rows[-1]["id"]) if rows else after
-            yield ChangePage([self._record(row) for row in rows], {"after": after if len(rows) == 50 else 0, "pass": 1})
-            if len(rows) < 50:
+            last = len(rows) < 50
+            yield ChangePage([self._record(row) for row in rows], {"after": 0 if last else after, "pass": 1}, last=last)
+            if last:
                 return
 
     def _record(self, row: Mapping[str, Any]) -> RemoteRecord:

@@ -18,7 +18,8 @@ from integrations.records import Change, RemoteEvent
 from integrations.registry import PROVIDERS, provider_class, sandbox_class
 from integrations.transport.trial import TrialApi
 from mapping.publishing import compiled
-from sync.models import Contact, InboxEvent, SyncRecord
+from sync import editing, inbox
+from sync.models import Contact, FieldChange, InboxEvent, SyncJob, SyncRecord
 from sync.pull import pull
 from sync.work import work
 from tests.providers.case import PATIENCE, Case
@@ -123,3 +124,66 @@ def listening(stream: ChangeStream, tenant: Tenant, events: list[RemoteEvent]) -
 
 def _name(link: SyncRecord) -> str:
     return str(Contact.objects.values_list("last_name", flat=True).get(pk=link.local_record_id))
+
+
+# --- our own writes come back ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("slug", SIGNED)
+def test_our_own_write_that_comes_back_by_webhook_changes_nothing(
+    tenant: Tenant, settings: Any, live_server: Any, slug: str
+) -> None:
+    with connected(slug, tenant, settings, live_server.url) as case:
+        contact = pushed(case, lambda: wait_for(lambda: told_of(case).exists()))
+        before = everything(contact)
+        time.sleep(0.2)  # what is told of one write may come as several deliveries
+        wait_for(lambda: work(case.row.pk, patience=PATIENCE) is not None and not told_of(case, "received").exists())
+        assert everything(contact) == before
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("slug", STREAMING)
+def test_our_own_write_that_comes_back_by_stream_changes_nothing(tenant: Tenant, settings: Any, slug: str) -> None:
+    with connected(slug, tenant, settings, "http://127.0.0.1:9") as case:
+        events: list[RemoteEvent] = []
+        with listening(case.provider.open_stream({}), tenant, events) as ready:
+            assert ready.wait(15)
+            contact = pushed(case, lambda: wait_for(lambda: len(events) > 1))
+            before = everything(contact)
+        assert any(event.ours for event in events)
+        inbox.store([inbox.Arrival(tenant.pk, case.row.pk, event) for event in events], inbox.STREAM)
+        work(case.row.pk, patience=PATIENCE)
+        assert not told_of(case, "received").exists()
+        assert everything(contact) == before
+
+
+def pushed(case: Case, until_told: Callable[[], None]) -> Contact:
+    """Somebody whom the dialer made and then edited, with both carried to the CRM."""
+    author = editing.Author("api", "Dialer")
+    person = {"last_name": "Echo", "email": "echo@example.com", "phone": "+14155550177", "company": "Echo Ltd"}
+    contact = editing.create(case.tenant.pk, person, author)
+    work(case.row.pk, patience=PATIENCE)
+    editing.edit(contact.pk, {"company": "Echo Inc"}, author)
+    work(case.row.pk, patience=PATIENCE)
+    until_told()
+    assert not SyncJob.objects.filter(kind="push", state="ready").exists()
+    return contact
+
+
+def told_of(case: Case, *states: str) -> Any:
+    rows = InboxEvent.objects.filter(connection=case.row)
+    return rows.filter(state__in=states) if states else rows
+
+
+def everything(contact: Contact) -> list[object]:
+    """What an echo must not move: the contact, its history, the CRM's record, and what waits to be written."""
+    contact.refresh_from_db()
+    link = SyncRecord.objects.get(local_record_id=contact.pk, local_table="contacts")
+    return [
+        Contact.objects.filter(pk=contact.pk).values().get(),
+        FieldChange.objects.filter(contact=contact).count(),
+        (link.crm_record_id, link.base, link.sync_status),
+        SyncJob.objects.filter(kind="push").count(),
+        Contact.objects.count(),
+    ]

@@ -8,6 +8,7 @@ import pytest
 from integrations import errors
 from integrations.providers.base import CrmProvider
 from integrations.registry import provider_class
+from mapping.publishing import compiled
 from tests.providers.case import Case
 
 NORA = {
@@ -155,6 +156,13 @@ def test_all_ids_are_listed_cheaply(case: Case) -> None:
     listed = [record_id for page in case.provider.ids(kind) for record_id in page]
     assert len(listed) == len(set(listed)) >= 1000
     assert case.record()[1] in set(listed)
+
+
+def test_only_the_last_page_of_a_feed_says_that_it_is_the_last(case: Case) -> None:
+    kind = kind_of(case)
+    pages = case.provider.changes(kind, None, compiled(case.row, kind).engine.crm_fields)
+    said = [page.last for page in pages]
+    assert said == [False] * (len(said) - 1) + [True]
 
 
 def test_removals_are_told_where_the_crm_knows_them(case: Case) -> None:

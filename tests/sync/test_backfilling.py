@@ -2,11 +2,12 @@
 
 import pytest
 
+from integrations.crm import open_crm
 from integrations.models import CrmConnection
 from integrations.sandbox.server import SandboxServer
 from mapping.models import FieldMapping
 from mapping.publishing import add_defaults, publish
-from sync import backfilling, pulling
+from sync import backfilling, pulling, queue
 from sync.models import Contact, FeedCursor, FieldChange, SyncJob, SyncRun
 from sync.pull import pull
 from sync.work import work
@@ -91,12 +92,67 @@ def test_a_new_outbound_field_asks_the_outbox_for_those_who_have_a_value(loaded:
     chosen = list(Contact.objects.order_by("pk")[:3])
     Contact.objects.filter(pk__in=[one.pk for one in chosen]).update(title="Boss")
     take_titles(loaded, "outbound")
-    job = SyncJob.objects.get(kind="backfill")
-    backfilling._push_some(loaded, job)
+    hand_over(loaded)
     assert set(SyncJob.objects.filter(kind="push").values_list("local_record_id", flat=True)) == {
         one.pk for one in chosen
     }
     assert set(SyncJob.objects.filter(kind="push").values_list("lane", flat=True)) == {40}
+
+
+def hand_over(crm: CrmConnection) -> None:
+    """One turn of the back-fill's job; the outbox does not work yet."""
+    claimed = queue.claim(crm.pk, backfilling.KIND, 1)
+    result = backfilling.BackfillHandler().work(open_crm(crm, PATIENCE)[0], claimed)
+    queue.settle(claimed, result.outcomes)
+
+
+def test_an_outbound_backfill_is_a_run_with_progress_that_can_be_paused(
+    loaded: CrmConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backfilling, "CONTACTS_AT_ONCE", 25)
+    Contact.objects.filter(last_name__endswith="1").update(title="Boss")
+    bosses = Contact.objects.filter(title="Boss").count()
+    take_titles(loaded, "outbound")
+    run = SyncRun.objects.get(kind="backfill")
+    assert (backfilling.is_outbound(run), run.fields_only, run.status) == (True, ["title"], "running")
+    hand_over(loaded)
+    run.refresh_from_db()
+    assert (run.expected, run.updated + run.skipped, run.status) == (PEOPLE, 25, "running")
+    assert pulling.pause(run)
+    hand_over(loaded)
+    run.refresh_from_db()
+    assert (run.updated + run.skipped, run.status) == (25, "paused")
+    assert pulling.resume(run, backfilling.KIND)
+    for _ in range(2):
+        hand_over(loaded)
+    run.refresh_from_db()
+    assert (run.updated, run.skipped, run.status, bool(run.finished_at)) == (bosses, PEOPLE - bosses, "done", True)
+    assert SyncJob.objects.filter(kind="push").count() == bosses > 0
+    assert not SyncJob.objects.filter(kind="backfill", state="ready").exists()
+
+
+def test_an_outbound_backfill_that_was_queued_without_a_run_gets_one(loaded: CrmConnection) -> None:
+    job = SyncJob(
+        tenant=loaded.tenant, connection=loaded, kind=backfilling.KIND, key="out:title", payload={"fields": ["title"]}
+    )
+    queue.enqueue([job])
+    hand_over(loaded)
+    hand_over(loaded)
+    run = SyncRun.objects.get(kind="backfill")
+    assert (run.fields_only, run.status, run.skipped) == (["title"], "done", PEOPLE)
+
+
+def test_a_pass_in_slices_of_no_time_at_all_comes_to_its_end(crm: CrmConnection, service: FakeService) -> None:
+    for number in range(1, 171):
+        person(service, str(number))
+    done, run = [], None
+    for _ in range(5):
+        pulled = pull(crm, "people", PATIENCE, seconds=0, run=run)
+        run = pulled.run
+        done.append((Contact.objects.count(), pulled.finished))
+        if pulled.finished:
+            break
+    assert done == [(50, False), (100, False), (150, False), (170, True)]
 
 
 def test_only_rows_that_bring_other_values_count_as_added() -> None:
@@ -129,6 +185,7 @@ def test_a_paused_connection_keeps_its_place(crm: CrmConnection, service: FakeSe
         person(service, str(number))
     pull(crm, "people", PATIENCE, seconds=0)
     kept = FeedCursor.objects.get().value
+    assert Contact.objects.count() == 50
     pulling.enqueue_all([crm])
     CrmConnection.objects.update(status="paused")
     run_jobs(crm)

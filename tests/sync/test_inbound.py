@@ -9,8 +9,9 @@ from integrations import errors
 from integrations.models import CrmConnection
 from integrations.sandbox.server import SandboxServer
 from integrations.transport.client import Patience
-from mapping.models import ConflictPolicy
-from mapping.publishing import add_defaults
+from mapping.models import ConflictPolicy, FieldMapping
+from mapping.publishing import add_defaults, publish
+from sync import editing, joining
 from sync.models import Conflict, Contact, FeedCursor, FieldChange, SyncRecord, SyncRun
 from sync.pull import pull
 
@@ -180,8 +181,9 @@ def test_somebody_not_to_be_dialled_is_not_brought_in(crm: CrmConnection, fake_c
 
 
 def test_the_cursor_moves_with_the_page_and_a_broken_run_goes_on_from_there(
-    crm: CrmConnection, fake_crm: SandboxServer
+    crm: CrmConnection, fake_crm: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(joining, "ENOUGH", 1)
     for number in range(1, 121):
         put(fake_crm, number)
     fake_crm.service.faults.set([{"kind": "status", "status": 500, "rate": 0.0}])
@@ -216,3 +218,17 @@ def test_text_that_the_database_cannot_hold_is_cleaned(crm: CrmConnection, fake_
     put(fake_crm, 1, first="An\x00n", company="bad \ud800 surrogate")
     assert run(crm).created == 1
     assert Contact.objects.get().first_name == "Ann"
+
+
+def test_a_blank_that_says_nothing_stands_in_the_history_all_the_same(
+    crm: CrmConnection, fake_crm: SandboxServer
+) -> None:
+    FieldMapping.objects.filter(dialer_field="company").update(on_blank="ignore")
+    publish(crm.tenant_id, crm.provider)
+    put(fake_crm, 1, company="Old")
+    run(crm)
+    editing.edit(Contact.objects.get().pk, {"company": None}, editing.Author("api"))
+    put(fake_crm, 1, minutes=1, company="New")
+    run(crm)
+    rows = FieldChange.objects.filter(field="company").order_by("pk").values_list("old", "new")
+    assert list(rows) == [("Old", None), (None, "New")]

@@ -16,7 +16,7 @@ from sync import inbox
 from sync.departed import NO_LONGER_THERE
 from sync.inbound import PageWriter
 from sync.inbox import Arrival
-from sync.models import Contact, FeedCursor, FieldChange, InboxEvent, SyncRecord
+from sync.models import Contact, FeedCursor, FieldChange, InboxEvent, MatchReview, SyncRecord
 from sync.work import work
 from tests import factories
 from tests.providers.case import PATIENCE, Case
@@ -51,10 +51,15 @@ class Stage:
             self.tell(made, change=Change.CREATED)
         return made
 
-    def tell(self, *ids: str, change: Change = Change.UPDATED, moved_to: str = "") -> None:
+    def tell(self, *ids: str, change: Change = Change.UPDATED, moved_to: str = "", kind: str = "") -> None:
         """An event arrives and everything that follows from it is worked."""
         event = RemoteEvent(
-            f"told-{InboxEvent.objects.count()}", change, self.kind, ids, occurred_at=timezone.now(), moved_to=moved_to
+            f"told-{InboxEvent.objects.count()}",
+            change,
+            kind or self.kind,
+            ids,
+            occurred_at=timezone.now(),
+            moved_to=moved_to,
         )
         inbox.store([Arrival(self.case.tenant.pk, self.case.row.pk, event)], inbox.WEBHOOK)
         self.settle()
@@ -100,6 +105,13 @@ class Stage:
 
     def lands(self, old_id: str, on: str, contact: Contact, kind: str = "") -> None:
         assert self.call_lands_on(old_id) == ([(kind or self.kind, on)], contact.pk)
+
+    def one_contact(self, survivor: Contact, folded: Contact) -> None:
+        """Only the survivor is left, and a call that names the other is the survivor's."""
+        assert list(Contact.objects.filter(deleted_at=None)) == [survivor]
+        call = Call(tenant=self.case.tenant)
+        targets.locate(call, folded.pk)
+        assert call.contact_id == survivor.pk
 
     def gone(self, record_id: str) -> set[str]:
         return set(self.link(record_id).metadata) & set(NO_LONGER_THERE)
@@ -206,26 +218,34 @@ def merged_into_a_stranger(stage: Stage) -> None:
 
 
 def merged_of_two_known(stage: Stage) -> None:
+    """The contact that was here first is left, with the winner's values and the calls of both."""
     one, other = stage.somebody("Loser"), stage.somebody("Winner")
-    survivor = stage.contact_of(other)
+    survivor, folded = stage.contact_of(one), stage.contact_of(other)
+    calls = [factories.call(stage.case.tenant, survivor, external_id="one"), factories.call(stage.case.tenant, folded)]
     stage.merge(other, one)
     assert stage.gone(one) >= {"moved_to"}
     assert stage.link(one).metadata["same_as"] == str(survivor.pk)
     stage.lands(one, other, survivor)
+    stage.one_contact(survivor, folded)
+    survivor.refresh_from_db()
+    assert survivor.last_name == stage.case.read(other)["last_name"]
+    assert {call.contact_id for call in Call.objects.filter(pk__in=[call.pk for call in calls])} == {survivor.pk}
 
 
 def merged_twice(stage: Stage) -> None:
     first, second, third = (stage.somebody(name) for name in ("First", "Second", "Third"))
-    survivor = stage.contact_of(third)
+    survivor = stage.contact_of(first)
     stage.merge(second, first)
     stage.merge(third, second)
     stage.lands(first, third, survivor)
     stage.lands(second, third, survivor)
+    assert list(Contact.objects.filter(deleted_at=None)) == [survivor]
 
 
 def unmerged(stage: Stage) -> None:
     one, other = stage.somebody("Loser"), stage.somebody("Winner")
     contact, survivor = stage.contact_of(one), stage.contact_of(other)
+    call = factories.call(stage.case.tenant, survivor)
     stage.merge(other, one)
     stage.service.clock.advance(5)
     stage.service.undelete(stage.kind, one)
@@ -235,6 +255,9 @@ def unmerged(stage: Stage) -> None:
     assert stage.gone(one) == set()
     stage.lands(one, one, contact)
     stage.lands(other, other, survivor)
+    assert Call.objects.get(pk=call.pk).contact_id == survivor.pk
+    assert [Contact.objects.get(pk=each.pk).last_name for each in (contact, survivor)] == ["Loser", "Winner"]
+    assert not MatchReview.objects.exists()
 
 
 def converted(stage: Stage) -> None:
@@ -247,6 +270,24 @@ def converted(stage: Stage) -> None:
     assert Contact.objects.count() == 1
     stage.lands(lead, heir, contact, "Contact")
     assert stage.link(heir).local_record_id == contact.pk
+
+
+def converted_after_its_heir_was_seen(stage: Stage) -> None:
+    """The new record is met first, as a stranger: once the conversion is known both are one, under the id we knew first."""
+    lead = stage.somebody("Early")
+    contact = stage.contact_of(lead)
+    call = factories.call(stage.case.tenant, contact)
+    stage.service.clock.advance(5)
+    heir = stage.service.convert(lead)
+    stage.tell(heir, change=Change.CREATED, kind="Contact")
+    stranger = stage.contact_of(heir)
+    assert stranger.pk != contact.pk
+    stage.tell(lead)
+    stage.lands(lead, heir, contact, "Contact")
+    stage.one_contact(contact, stranger)
+    assert Call.objects.get(pk=call.pk).contact_id == contact.pk
+    stage.tell(heir, lead, kind="Contact")
+    assert Contact.objects.filter(deleted_at=None).count() == 1
 
 
 def hidden(stage: Stage) -> None:
@@ -269,8 +310,9 @@ def hidden(stage: Stage) -> None:
 Life = Callable[[Stage], None]
 LIVES: tuple[Life, ...] = (
     deleted, undeleted, back_and_forth, created_again, told_late, deleted_here_too, deleted_here_too_and_undeleted, unlinked,
-    merged_into_a_stranger, merged_of_two_known, merged_twice, unmerged, converted, hidden,
+    merged_into_a_stranger, merged_of_two_known, merged_twice, unmerged, converted, converted_after_its_heir_was_seen, hidden,
 )  # fmt: skip
+CONVERSIONS = (converted, converted_after_its_heir_was_seen)
 NO_BIN = "There is no recycle bin that anybody could take a record out of."
 NO_MERGE = "A merge is told as the deletion of one of the two."
 NO_CONVERSION = "A person stays the same kind of record."
@@ -279,8 +321,7 @@ CANNOT_HAVE: dict[tuple[str, Life], str] = {
     **{("followupboss", one): NO_MERGE for one in (merged_into_a_stranger, merged_of_two_known, merged_twice)},
     ("followupboss", unmerged): NO_MERGE,
     ("hubspot", unmerged): "A merge can't be undone.",
-    ("followupboss", converted): NO_CONVERSION,
-    ("hubspot", converted): NO_CONVERSION,
+    **{(slug, one): NO_CONVERSION for slug in ("followupboss", "hubspot") for one in CONVERSIONS},
     ("followupboss", hidden): "Whom a credential does not see is never called missing.",
 }
 ROWS = [(slug, life) for slug in PROVIDERS for life in LIVES if (slug, life) not in CANNOT_HAVE]
@@ -320,6 +361,19 @@ def test_somebody_who_was_erased_in_the_crm_is_forgotten_here_with_all_that_was_
     call = Call.objects.get()
     assert (call.phone, call.notes, call.duration_seconds) == ("", "", 342)
     assert {bytes(one.body) for one in InboxEvent.objects.all()} == {b""}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("case", ["hubspot"], indirect=True)
+def test_what_was_joined_into_somebody_is_forgotten_with_them(case: Case) -> None:  # noqa: F811
+    stage = Stage(case)
+    one, other = stage.somebody("Private"), stage.somebody("Secret")
+    stage.merge(other, one)
+    stage.service.erase(stage.service.store.get(stage.kind, other))
+    stage.tell(other, change=Change.ERASED)
+    assert {(row.last_name, row.email, bool(row.deleted_at)) for row in Contact.objects.all()} == {("", "", True)}
+    assert Contact.objects.count() == 2
+    assert {(row.old, row.new, row.lost) for row in FieldChange.objects.all()} == {(None, None, None)}
 
 
 @pytest.mark.django_db

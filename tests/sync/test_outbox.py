@@ -13,7 +13,7 @@ from integrations.records import RecordWrite, Written
 from integrations.registry import provider_class
 from mapping.models import ConflictPolicy, FieldMapping
 from mapping.publishing import publish
-from sync import editing, pushes, queue
+from sync import departed, editing, pushes, queue
 from sync.models import Contact, FieldChange, MatchReview, SyncJob, SyncRecord
 from sync.work import work
 from tests.providers.case import PATIENCE, Case
@@ -323,3 +323,52 @@ def test_a_contact_is_not_made_in_a_crm_that_takes_no_new_people(case: Case, sen
     editing.create(case.tenant.pk, NORA, API)
     assert not run(case)
     assert not sent
+
+
+DROPPING = pytest.mark.parametrize("case", ["hubspot", "salesforce"], indirect=True)
+"""CRMs whose client leaves out what is not there, and that can keep a record from us."""
+
+
+@DROPPING
+def test_a_field_that_the_crm_has_not_any_more_is_told_of_while_the_rest_is_in_sync(case: Case) -> None:  # noqa: F811
+    contact, link = made(case)
+    assert "warnings" not in link.metadata
+    remap(case, "title", crm_field="Long_Gone")
+    edited(contact.pk, title="Boss", company="Quill Ltd")
+    run(case)
+    link.refresh_from_db()
+    (warning,) = link.metadata["warnings"]
+    assert "Long_Gone" in warning
+    assert (link.sync_status, link.error_message or "") == ("synced", "")
+    assert case.read(link.crm_record_id, link.crm_object_type)["company"] == "Quill Ltd"
+    edited(contact.pk, company="Quill Inc")
+    run(case)
+    link.refresh_from_db()
+    assert "warnings" not in link.metadata
+
+
+@DROPPING
+def test_a_hidden_record_is_neither_written_nor_made_again_and_catches_up_once_it_is_shown(
+    case: Case,  # noqa: F811
+    sent: Spy,
+) -> None:
+    contact, link = made(case)
+    store = case.server.service.store
+    kept = store.get(link.crm_object_type, link.crm_record_id)
+    assert kept is not None
+    store.delete(link.crm_object_type, link.crm_record_id)
+    edited(contact.pk, company="Unseen Ltd")
+    run(case)
+    link.refresh_from_db()
+    assert set(link.metadata) & set(departed.NO_LONGER_THERE) == {"unseen_at"}
+    del sent[:]
+    pushes.enqueue([contact], new=True)
+    assert run(case) == {"done": 1}
+    assert not sent
+    store.put(link.crm_object_type, link.crm_record_id, kept)
+    edited(contact.pk, last_name="Ames")
+    run(case)
+    values = case.read(link.crm_record_id, link.crm_object_type)
+    assert (values["company"], values["last_name"]) == ("Unseen Ltd", "Ames")
+    link.refresh_from_db()
+    assert not set(link.metadata) & set(departed.NO_LONGER_THERE)

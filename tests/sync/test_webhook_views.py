@@ -16,7 +16,7 @@ from django_q.models import OrmQ
 from integrations import tenancy
 from integrations.models import CrmConnection, Tenant
 from integrations.records import Delivery
-from sync import inbox, webhooks
+from sync import inbox, tasks, webhooks
 from sync.models import InboxEvent, SyncJob
 from tests.fake_crm.events import APP_SECRET, event, signed
 from tests.fake_crm.provider import Provider
@@ -301,6 +301,63 @@ def test_an_outage_of_the_database_asks_the_vendor_to_come_again(
     assert b"10.0.0.7" not in answer.content
     assert post(path_of(connection), [event("e-1", "7")]).status_code == 200
     assert len(stored()) == 1
+
+
+@pytest.mark.parametrize("lost", ["SELECT", "INSERT"])
+def test_a_database_that_goes_away_at_any_moment_leaves_nothing_and_asks_the_vendor_to_come_again(
+    connection: CrmConnection, lost: str
+) -> None:
+    def down(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if lost in sql:
+            raise OperationalError("server closed the connection unexpectedly")
+        return execute(sql, params, many, context)
+
+    told = [event(f"e-{number}", str(number)) for number in range(50)]
+    with database.execute_wrapper(down):
+        answer = post(path_of(connection), told)
+    assert (answer.status_code, answer["Retry-After"]) == (503, "30")
+    assert not stored()
+    assert post(path_of(connection), told).status_code == 200
+    assert len(stored()) == 50
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_batch_of_which_one_event_can_not_be_stored_is_not_stored_at_all(
+    connection: CrmConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = inbox._row
+
+    def spoilt(arrival: inbox.Arrival) -> dict[str, Any]:
+        row = real(arrival)
+        return {**row, "record_ids": None} if row["dedupe_key"] == "e-2" else row
+
+    told = [event("e-1", "7"), event("e-2", "8"), event("e-3", "9")]
+    with monkeypatch.context() as fault:
+        fault.setattr(inbox, "_row", spoilt)
+        assert post(path_of(connection), told).status_code == 503
+    assert not stored()
+    assert post(path_of(connection), told).status_code == 200
+    assert len(stored()) == 3
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("part", ["async_task", "_tell_workers"])
+@pytest.mark.parametrize("error", [ConnectionError("broker"), OperationalError("gone")], ids=["broker", "database"])
+def test_a_delivery_is_acknowledged_once_it_is_stored_though_nobody_can_be_woken(
+    connection: CrmConnection, monkeypatch: pytest.MonkeyPatch, part: str, error: Exception
+) -> None:
+    def down(*_: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as outage:
+        outage.setattr(inbox, part, down)
+        assert post(path_of(connection), [event("e-1", "7")]).status_code == 200
+    assert len(stored()) == 1
+    with tenancy.everyone():
+        assert SyncJob.objects.get().state == "ready"
+        CrmConnection.objects.update(wake_requested_at=None)
+    tasks.sweep()
+    assert OrmQ.objects.count() == 1, "the sweep wakes whoever was not told"
 
 
 def test_no_log_line_holds_the_secret_address_or_the_content(

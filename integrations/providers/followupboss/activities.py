@@ -118,8 +118,9 @@ class ActivityReader:
             params = {"sort": "id", "limit": LIMIT, **({"idGreaterThan": last} if last else {})}
             page = listing.read(self._api.request("GET", f"/{kind.name}", params=params), kind.name)
             last = max([last, *(int(one["id"]) for one in page.items)])
-            yield ChangePage([record(kind, one) for one in page.items], {"last": last}, page.total)
-            if not page.items or (len(page.items) < LIMIT and not page.next):
+            done = not page.items or (len(page.items) < LIMIT and not page.next)
+            yield ChangePage([record(kind, one) for one in page.items], {"last": last}, page.total, done)
+            if done:
                 return
 
     def fetch(self, kind: Kind, ids: Sequence[str]) -> Fetched:

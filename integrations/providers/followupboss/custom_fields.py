@@ -19,6 +19,7 @@ WANTED: tuple[tuple[str, str], ...] = (
     ("Dialer Call Count", "number"),
     ("Last AI Score", "number"),
     ("Last Disposition", "text"),
+    ("Do Not Call", "dropdown"),
 )
 """Label and type of what the default mappings write."""
 CHECKBOX = "checkbox"
@@ -89,7 +90,12 @@ class CustomFields:
 
 
 def to_create(label: str, kind: str) -> str:
-    return f'The custom field "{label}" is missing. An admin can create it {WHERE}: label "{label}", type {kind}.'
+    return f'The custom field "{label}" is missing. An admin can create it {WHERE}: {shape_of(label, kind)}.'
+
+
+def shape_of(label: str, kind: str) -> str:
+    choices = f" with the choices {' and '.join(YES_NO)}" if kind == "dropdown" else ""
+    return f'label "{label}", type {kind}{choices}'
 
 
 def _problem(label: str, kind: str, field: CustomField) -> str:

@@ -19,6 +19,8 @@ MAPPINGS: tuple[MappingDefault, ...] = (
     MappingDefault("title", 'customFields."Title"', "bidirectional"),
     MappingDefault("lead_status", "stage", "bidirectional"),
     MappingDefault("owner_email", "assignedTo", "inbound", "lowercase"),
+    # There is no checkbox: a dropdown of Yes and No stands in for it, and takes any word for either.
+    MappingDefault("do_not_call", 'customFields."Do Not Call"', "bidirectional", "boolean_yn"),
     # A custom field of type "date" takes a day without a time.
     MappingDefault("last_called_at", 'customFields."Last Called"', "outbound", "date_sfdc"),
     MappingDefault("call_count", 'customFields."Dialer Call Count"', "outbound"),

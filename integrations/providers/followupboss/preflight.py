@@ -7,7 +7,7 @@ from django.conf import settings
 from integrations import errors
 from integrations.providers.base import Api
 from integrations.providers.followupboss import account, failures, hooks
-from integrations.providers.followupboss.custom_fields import WHERE, CustomFields
+from integrations.providers.followupboss.custom_fields import WHERE, CustomFields, shape_of
 from integrations.providers.followupboss.directory import Directory
 from integrations.records import Finding, Severity
 
@@ -92,7 +92,7 @@ class Preflight:
             return
         for label, kind in missing:
             message = f'The custom field "{label}" is missing; mappings to it do nothing.'
-            yield Finding("field_missing", label, message, f'Create it {WHERE}: label "{label}", type {kind}.')
+            yield Finding("field_missing", label, message, f"Create it {WHERE}: {shape_of(label, kind)}.")
         for sentence in mismatches:
             label = sentence.split('"')[1]
             yield Finding(

@@ -74,7 +74,7 @@ class PeopleReader:
             place, page = self._page(place, selection)
             place, more = place.after(page)
             onward: Cursor = asdict(place) if more else {"since": place.started}
-            yield ChangePage(self._records(page.items, selection), onward, page.total)
+            yield ChangePage(self._records(page.items, selection), onward, page.total, not more)
 
     def _page(self, place: Place, selection: Selection) -> tuple[Place, Listing]:
         asked_at = datetime.now(UTC)

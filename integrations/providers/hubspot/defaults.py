@@ -14,7 +14,8 @@ MAPPINGS: tuple[MappingDefault, ...] = (
     MappingDefault("title", "jobtitle", "bidirectional"),
     MappingDefault("lead_status", "hs_lead_status", "bidirectional"),
     MappingDefault("owner_email", "hubspot_owner_id", "inbound"),
-    # The last three are not HubSpot's own: they exist once somebody created them.
+    # These are not HubSpot's own: they exist once somebody created them.
+    MappingDefault("do_not_call", "dialer_do_not_call", "bidirectional", transform="boolean_checkbox"),
     MappingDefault("last_called_at", "last_call_date", "outbound", transform="date_iso"),
     MappingDefault("call_count", "num_calls", "outbound"),
     MappingDefault("ai_score", "ai_call_score", "outbound"),

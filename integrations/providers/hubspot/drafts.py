@@ -26,6 +26,8 @@ class Draft:
     properties: Mapping[str, str]
     first_attempt_at: datetime | None = None
     unmodified_since: datetime | None = None
+    left_out: tuple[str, ...] = ()
+    """Properties that HubSpot has not, or fills in itself."""
 
     def at(self, record_id: str) -> "Draft":
         return replace(self, id=record_id)
@@ -46,28 +48,25 @@ class Drafter:
                 failed[write.key] = errors.FixData(NO_ID.format(write.record_id))
                 continue
             try:
-                drafts[write.key] = Draft(
-                    write.key,
-                    write.record_id,
-                    self._properties(object_type, write),
-                    write.first_attempt_at,
-                    write.unmodified_since,
-                )
+                drafts[write.key] = self._draft(object_type, write)
             except (errors.FixData, errors.FixConfig) as error:
                 failed[write.key] = error
         return drafts, failed
 
-    def _properties(self, object_type: str, write: RecordWrite) -> dict[str, str]:
-        """Without what HubSpot has not or fills in itself. A credential that may not see the schema sends everything."""
+    def _draft(self, object_type: str, write: RecordWrite) -> Draft:
+        """A credential that may not see the schema sends everything."""
         known = self._schema.known(object_type)
         lost = [name for name in write.values if known and (name not in known or not is_writable(known[name]))]
         if lost:
             log.warning("HubSpot's %s have no writable property %s: left out. Mend the mapping.", object_type, lost)
-        return {
+        kept = {
             name: property_text(name, value, known.get(name, {}), self._owners)
             for name, value in write.values.items()
             if name not in lost
         }
+        return Draft(
+            write.key, write.record_id, kept, write.first_attempt_at, write.unmodified_since, tuple(sorted(lost))
+        )
 
 
 def rounds(object_type: str, writes: Sequence[RecordWrite]) -> list[list[RecordWrite]]:

@@ -5,7 +5,7 @@ the cheapest request that needs it. Rights to write are tried with a batch that 
 for the missing scope. Nothing is changed.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,8 @@ from integrations.providers.hubspot import timeline
 from integrations.providers.hubspot.answers import body_of
 from integrations.providers.hubspot.defaults import MAPPINGS
 from integrations.providers.hubspot.endpoints import path
-from integrations.providers.hubspot.lookup import ID_PROPERTY
+from integrations.providers.hubspot.preparing import PAGES, WITHOUT
+from integrations.providers.hubspot.properties import KEYS
 from integrations.records import Connection, Finding, Severity
 from integrations.transport.classify import json_of
 
@@ -139,20 +140,14 @@ class Preflight:
         return {one["name"]: one for one in body.get("results") or [] if bool(one.get("archived")) == archived}
 
     def _unique_property(self) -> Iterator[Finding]:
-        try:
-            response = self._api.request("GET", path("properties", type="calls"))
-        except (errors.FixConfig, errors.FixData, errors.Gone):
-            return
-        told = json_of(response)
-        definitions = (told.get("results") or []) if isinstance(told, dict) else []
-        ours = next((one for one in definitions if one["name"] == ID_PROPERTY), None)
-        unique = [one["name"] for one in definitions if one.get("hasUniqueValue")]
-        if ours is not None and not ours.get("hasUniqueValue"):
-            yield _not_unique()
-        elif ours is None and len(unique) >= UNIQUE_PROPERTIES:
-            yield _no_room(unique)
-        elif ours is None:
-            yield _not_yet()
+        for object_type, name in KEYS.items():
+            try:
+                response = self._api.request("GET", path("properties", type=object_type))
+            except (errors.FixConfig, errors.FixData, errors.Gone):
+                continue
+            told = json_of(response)
+            definitions = (told.get("results") or []) if isinstance(told, dict) else []
+            yield from _key_finding(object_type, name, definitions)
 
     # --- quota ------------------------------------------------------------------------------------------------------
 
@@ -219,31 +214,41 @@ def _limited(name: str, definition: Mapping[str, Any], *, written: bool) -> Iter
         )
 
 
-def _not_unique() -> Finding:
+def _key_finding(object_type: str, name: str, definitions: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    ours = next((one for one in definitions if one["name"] == name), None)
+    unique = [one["name"] for one in definitions if one.get("hasUniqueValue")]
+    if ours is not None and not ours.get("hasUniqueValue"):
+        yield _not_unique(object_type, name)
+    elif ours is None and len(unique) >= UNIQUE_PROPERTIES:
+        yield _no_room(object_type, name, unique)
+    elif ours is None:
+        yield _not_yet(object_type, name)
+
+
+def _not_unique(object_type: str, name: str) -> Finding:
     return Finding(
         "field_not_unique",
-        ID_PROPERTY,
-        f"The call property {ID_PROPERTY} exists, but its values are not unique: calls carry a mark in their text instead.",
-        f"Delete {ID_PROPERTY} in Settings > Data Management > Properties > Call properties and test the connection; "
-        "we create it anew.",
+        name,
+        f"The property {name} of {object_type} exists, but its values are not unique. {WITHOUT[object_type]}",
+        f"Delete {name} in {PAGES[object_type]} and test the connection; we create it anew.",
     )
 
 
-def _no_room(unique: list[str]) -> Finding:
+def _no_room(object_type: str, name: str, unique: list[str]) -> Finding:
     return Finding(
         "no_unique_property",
-        ID_PROPERTY,
-        f"Calls have {len(unique)} unique properties already, HubSpot's most: ours can't be added, and calls carry a mark "
-        "in their text instead.",
-        f"Delete one of these call properties that nobody uses: {', '.join(sorted(unique))}.",
+        name,
+        f"{object_type.capitalize()} have {len(unique)} unique properties already, HubSpot's most: ours can't be added. "
+        f"{WITHOUT[object_type]}",
+        f"Delete one of these that nobody uses in {PAGES[object_type]}: {', '.join(sorted(unique))}.",
     )
 
 
-def _not_yet() -> Finding:
+def _not_yet(object_type: str, name: str) -> Finding:
     return Finding(
         "field_missing",
-        ID_PROPERTY,
-        f"Calls have no property {ID_PROPERTY} yet; until then they carry a mark in their text.",
+        name,
+        f"{object_type.capitalize()} have no property {name} yet. {WITHOUT[object_type]}",
         "Test the connection: we create it, if crm.schemas.contacts.write is granted.",
         Severity.NOTE,
     )

@@ -15,7 +15,21 @@ KEYS: Mapping[str, str] = {"calls": ID_PROPERTY, "contacts": CONTACT_KEY}
 GROUP = {"name": "dialer", "label": "Dialer", "displayOrder": -1}
 DO_NOT_TOUCH = "Tells the dialer's {0} apart, so that each is written once. Please leave it alone."
 
+YES_NO = (
+    {"label": "Yes", "value": "true", "displayOrder": 0, "hidden": False},
+    {"label": "No", "value": "false", "displayOrder": 1, "hidden": False},
+)
+
 Definition = dict[str, Any]
+
+
+def _definition(name: str, label: str, type_: str, field_type: str) -> Definition:
+    shape = {"type": type_, "fieldType": field_type, "formField": False}
+    return {"name": name, "label": label, "groupName": GROUP["name"], **shape}
+
+
+def _checkbox(name: str, label: str) -> Definition:
+    return {**_definition(name, label, "bool", "booleancheckbox"), "options": YES_NO}
 
 
 def key_definition(object_type: str) -> Definition:
@@ -25,18 +39,15 @@ def key_definition(object_type: str) -> Definition:
     return {**definition, "description": DO_NOT_TOUCH.format(object_type), "hasUniqueValue": True}
 
 
-def _definition(name: str, label: str, type_: str, field_type: str) -> Definition:
-    shape = {"type": type_, "fieldType": field_type, "formField": False}
-    return {"name": name, "label": label, "groupName": GROUP["name"], **shape}
-
-
 OUTBOUND: Sequence[Definition] = (
     _definition("last_call_date", "Last call date", "datetime", "date"),
     _definition("num_calls", "Number of calls", "number", "number"),
     _definition("ai_call_score", "AI call score", "number", "number"),
     _definition("last_call_disposition", "Last call disposition", "string", "text"),
+    _checkbox("dialer_do_not_call", "Do not call"),
 )
-"""What the default mapping writes to contacts and HubSpot has not by itself."""
+"""What the default mapping writes to contacts and HubSpot has not by itself: it keeps who must not be mailed, but not who must not
+be called."""
 
 
 def read(api: Api, object_type: str, name: str) -> Definition | None:

@@ -61,7 +61,7 @@ class Reader:
             page, until, after = self._list_page(object_type, names, cursor)
             _require_progress(cursor.get("after"), after)
             cursor = {"until": until, "after": after, "total": total} if after else {"since": until}
-            yield ChangePage(self._shaper.records(object_type, page, names), cursor, total)
+            yield ChangePage(self._shaper.records(object_type, page, names), cursor, total, not after)
             if not after:
                 return
 
@@ -105,7 +105,7 @@ class Reader:
             following: Cursor = {"since": until}
             if more:
                 following = {"since": since, "until": until, "last_id": last_id, "seen": seen}
-            yield ChangePage(self._shaper.records(object_type, page, names), following, total)
+            yield ChangePage(self._shaper.records(object_type, page, names), following, total, not more)
             if not more:
                 return
 

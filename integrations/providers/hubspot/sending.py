@@ -24,6 +24,8 @@ class Sending:
         self._schema = schema
         self._type = object_type
         self._key = KEYS.get(object_type, "")
+        self.left_out: set[str] = set()
+        """Properties that HubSpot turned out not to have."""
 
     def batch(self, action: str, inputs: Inputs) -> dict[str, Result]:
         """What became of each. Those with an unknown property are sent once more, without it."""
@@ -56,6 +58,7 @@ class Sending:
     def _without(self, properties: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
         log.warning("HubSpot has no %s property %s (any more): it is left out. Mend the mapping.", self._type, names)
         self._schema.forget(self._type)
+        self.left_out.update(names)
         return {name: value for name, value in properties.items() if name not in names}
 
 

@@ -3,7 +3,7 @@
 What exists is updated in a batch; an id that was merged away leads, in a single update, to the record that survived.
 What is new is upserted by our own key where the account has room for it, else created. A record that HubSpot takes for one
 it has already (the same address, the same unique value) is updated instead. A property that HubSpot has not is left out and
-told of in the log, so that one wrong row of a mapping does not stop the rest.
+told of beside the result, so that one wrong row of a mapping does not stop the rest.
 """
 
 import logging
@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 STAGE = "lifecyclestage"
 TAKEN = "already has that value"
 STALE = "Somebody changed this record in HubSpot meanwhile. It is read again before it is written."
+LEFT_OUT = (
+    "HubSpot has no writable property {}, so it was left out. Create it there, or choose another one in the mapping."
+)
 JUST_STORED = "HubSpot is just storing this record. We will try again."
 
 Drafts = Mapping[str, Draft]
@@ -59,21 +62,27 @@ class Writer:
         self._upserts = bool(remembered.get(name))
         since = remembered.get(f"{name}_since")
         self._upserts_since = datetime.fromisoformat(since) if since else None
+        self._left_out: dict[str, tuple[str, ...]] = {}
 
     def write(self, writes: Sequence[RecordWrite]) -> list[Written]:
         results: dict[str, Result] = {}
         for part in rounds(self._type, writes):
             results |= self._write(part)
-        return [self._written(write.key, results[write.key]) for write in writes]
+        return [self._written(write, results[write.key]) for write in writes]
 
-    def _written(self, key: str, result: Result) -> Written:
+    def _written(self, write: RecordWrite, result: Result) -> Written:
         if isinstance(result, errors.CrmError):
-            return Written(key, error=result)
+            return Written(write.key, error=result)
         url = result.url or self._tools.record_url(self._type, result.id)
-        return Written(key, id=result.id, url=url, created=result.created)
+        return Written(write.key, id=result.id, url=url, created=result.created, warnings=self._warnings(write))
+
+    def _warnings(self, write: RecordWrite) -> tuple[str, ...]:
+        lost = {*self._left_out.get(write.key, ()), *(self._sending.left_out & write.values.keys())}
+        return tuple(LEFT_OUT.format(name) for name in sorted(lost))
 
     def _write(self, writes: Sequence[RecordWrite]) -> dict[str, Result]:
         drafts, results = self._tools.drafter.draft(self._type, writes)
+        self._left_out |= {key: draft.left_out for key, draft in drafts.items() if draft.left_out}
         old = {key: draft for key, draft in drafts.items() if draft.id}
         new = {key: draft for key, draft in drafts.items() if not draft.id}
         found = self._retrace(new)

@@ -212,7 +212,8 @@ class BulkReader(Reader):
                     if is_last:
                         job = replace(job, locator=following, row=0)
                     done = is_last and not following
-                    yield ChangePage(records, {"until": job.until.isoformat()} if done else job.cursor(), job.total)
+                    cursor = {"until": job.until.isoformat()} if done else job.cursor()
+                    yield ChangePage(records, cursor, job.total, done)
             if not following:
                 return
 

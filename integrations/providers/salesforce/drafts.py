@@ -16,6 +16,8 @@ class Draft:
     """As they are sent."""
     left_out: set[str] = field(default_factory=set)
     """Fields that Salesforce would not take."""
+    missing: Sequence[str] = ()
+    """Fields of `write` that the object does not have."""
     mended: set[str] = field(default_factory=set)
 
     @property

@@ -84,7 +84,7 @@ class Reader:
             body = self._page(object_type, window, schema.known([*OWN_FIELDS, *schema.mapped(paths)]))
             records = [self._record(object_type, row) for row in body.get("records") or ()]
             if body.get("done", True):
-                yield ChangePage(records, replace(window, after=None).cursor(), body.get("totalSize"))
+                yield ChangePage(records, replace(window, after=None).cursor(), body.get("totalSize"), last=True)
                 return
             window = replace(window, locator=next_page(body, window.locator))
             if records:

@@ -48,6 +48,11 @@ class Shaper:
             )
         return shaped
 
+    def missing(self, values: Mapping[str, Any]) -> list[str]:
+        """The object's own fields among these that it does not have, or would not take."""
+        own = [path for path, _value in flat(values) if "." not in path]
+        return [path for path in own if path not in self.schema.fields or path in self.left_out]
+
     def _target(self, path: str) -> Field | None:
         """The field that a path writes: itself, or the look-up of a user that is given by address."""
         if path in self.schema.fields:

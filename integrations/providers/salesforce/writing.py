@@ -26,6 +26,9 @@ from integrations.records import Connection, RecordWrite, Written
 BATCH_SIZE = 200
 SINGLE = (errors.FixData, errors.FixConfig, errors.Gone, errors.Stale)
 """Errors that concern one record and not its neighbours."""
+LEFT_OUT = (
+    "Salesforce has no field {} that we may write, so it was left out. Create or show it there, or map another one."
+)
 GONE_ALREADY = {"ENTITY_IS_DELETED", "NOT_FOUND", "INVALID_CROSS_REFERENCE_KEY"}
 
 Results = dict[str, Written]
@@ -89,6 +92,7 @@ class RecordWriter:
             )
             try:
                 draft.values = shaper.shape(draft.write.values, create=not draft.id)
+                draft.missing = shaper.missing(draft.write.values)
                 _check_id(draft)
             except SINGLE as error:
                 results[draft.write.key] = Written(draft.write.key, draft.id, error=error)
@@ -165,7 +169,8 @@ class RecordWriter:
 
     def _written(self, draft: Draft, record_id: str, *, created: bool) -> Written:
         url = self._record_url(draft.object_type, record_id)
-        return Written(draft.write.key, record_id, url, created=created)
+        warnings = tuple(LEFT_OUT.format(name) for name in draft.missing)
+        return Written(draft.write.key, record_id, url, created=created, warnings=warnings)
 
 
 def _check_writable(object_type: str) -> None:

@@ -8,6 +8,7 @@ from integrations.commands import JsonCommand, tenant_by_slug
 from integrations.models import CrmConnection, Tenant
 from integrations.registry import PROVIDERS, provider_class
 from integrations.transport.client import COMMAND
+from sync.lanes import refuse_a_stopped_day
 from sync.models import Certificate, SyncRun
 from sync.reconciling import reconcile
 
@@ -47,6 +48,7 @@ class Command(JsonCommand):
                 return done.certificate
             if done.run.status == SyncRun.Status.PAUSED:
                 raise CommandError(f"The reconciliation of {object_type} is paused. Resume it in the admin first.")
+            refuse_a_stopped_day(done.why)
             time.sleep(done.wait)
 
 

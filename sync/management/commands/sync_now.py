@@ -11,6 +11,7 @@ from integrations.models import CrmConnection, Tenant
 from integrations.registry import PROVIDERS, provider_class
 from integrations.transport.client import COMMAND
 from sync.inbound import ALREADY_RUNNING
+from sync.lanes import refuse_a_stopped_day
 from sync.models import SyncRun
 from sync.pull import pull
 
@@ -75,6 +76,7 @@ class Command(JsonCommand):
             run = pulled.run
             if pulled.finished:
                 break
+            refuse_a_stopped_day(pulled.why)
             time.sleep(pulled.wait)
         if show:
             sys.stderr.write("\n")

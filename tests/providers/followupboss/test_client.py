@@ -158,7 +158,7 @@ def test_every_default_mapping_names_a_field_that_is_offered(connected: Connect)
     provider.prepare()
     offered = {spec.path for spec in provider.describe("people")}
     assert set(PATHS) <= offered
-    assert len(PATHS) == 13
+    assert len(PATHS) == 14
 
 
 def test_a_second_field_with_the_same_label_goes_by_its_name(server: SandboxServer, connected: Connect) -> None:

@@ -128,14 +128,20 @@ def test_a_hidden_field_is_a_note_and_a_read_only_one_a_warning(ready: World) ->
     assert "inbound" in findings["field_read_only", "phone"].remedy
 
 
-def test_the_unique_property_of_calls_is_checked(ready: World) -> None:
-    redefine(ready, "dialer_call_id", "calls", hasUniqueValue=False)
-    assert "Delete dialer_call_id" in found(ready)["field_not_unique", "dialer_call_id"].remedy
+OURS = pytest.mark.parametrize(("kind", "name"), [("calls", "dialer_call_id"), ("contacts", "dialer_contact_id")])
 
 
-def test_a_unique_property_that_is_not_there_yet_is_a_note(world: World) -> None:
-    finding = found(world)["field_missing", "dialer_call_id"]
+@OURS
+def test_our_unique_property_is_checked(ready: World, kind: str, name: str) -> None:
+    redefine(ready, name, kind, hasUniqueValue=False)
+    assert f"Delete {name}" in found(ready)["field_not_unique", name].remedy
+
+
+@OURS
+def test_a_unique_property_that_is_not_there_yet_is_a_note(world: World, kind: str, name: str) -> None:
+    finding = found(world)["field_missing", name]
     assert finding.severity == Severity.NOTE
+    assert kind in finding.message.lower()
 
 
 def test_no_room_for_the_unique_property_names_those_that_take_it(world: World) -> None:

@@ -21,7 +21,7 @@ def test_the_default_outbound_properties_are_added_once(world: World) -> None:
     assert first.prepare()["warnings"] == []
     held = world.portal.definitions("contacts")
     assert OURS[:3] == ["last_call_date", "num_calls", "ai_call_score"]
-    assert [(held[name]["groupName"], held[name]["hasUniqueValue"]) for name in OURS] == [("dialer", False)] * 4
+    assert [(held[name]["groupName"], held[name]["hasUniqueValue"]) for name in OURS] == [("dialer", False)] * 5
     again = world.connect()
     again.prepare()
     assert writes_of(again) == []

@@ -1,0 +1,175 @@
+"""Writes what was decided for a page: contacts, links, their history, open conflicts, and the jobs that carry it on."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from sync import departed, finding, holding, pushes, snapshots
+from sync.bulk import insert, update, upsert
+from sync.merge import DO_NOT_CALL, at, same
+from sync.models import Contact, FieldChange, Lane, SyncRecord
+from sync.page import Source, Work
+
+CONTACTS = Contact._meta.db_table
+WRITTEN_FIELDS = [
+    "first_name", "last_name", "email", "phone", "mobile_phone", "company", "title", "lead_status", "owner_email",
+    "do_not_call", "last_called_at", "last_disposition", "call_count", "ai_score", "custom", "version", "updated_at",
+]  # fmt: skip
+LINK_FIELDS = [
+    "connection", "local_record_id", "local_table", "sync_status", "last_synced_at", "last_crm_modified_at",
+    "error_message", "metadata", "base", "url", "updated_at",
+]  # fmt: skip
+
+
+def write(source: Source, works: Sequence[Work], now: datetime) -> None:
+    touched = [work for work in works if work.contact is not None and (work.is_new or work.changed)]
+    insert(Contact, [work.contact for work in touched if work.is_new])
+    update(Contact, [work.contact for work in touched if not work.is_new], WRITTEN_FIELDS)
+    links = [(work, link) for work in works if (link := _linked(source, work, now)) is not None]
+    heirs = {
+        work.contact.pk: departed.identity_of(link)
+        for work, link in links
+        if work.match and work.match.id and work.contact
+    }
+    departed.take_over(source.connection, heirs, now)
+    upsert(SyncRecord, [link for _work, link in links], LINK_FIELDS)
+    snapshots.keep(source.connection, works, [link for _work, link in links], partial=source.fills_only)
+    finding.note_doubts(source, links)
+    insert(FieldChange, [row for work in touched for row in _history(source, work, now)])
+    holding.keep(_merged(works, links), now)
+    _push(source, [work for work in works if work.decisions and not work.is_new], now)
+
+
+# --- links ----------------------------------------------------------------------------------------------------------
+
+
+def _linked(source: Source, work: Work, now: datetime) -> SyncRecord | None:
+    """The link as it has to be written; None when it stands as it is."""
+    contact, record = work.contact, work.record
+    if contact is None or not (work.newer or work.was_gone):
+        return None
+    link = work.link or SyncRecord(
+        tenant_id=source.connection.tenant_id,
+        crm_provider=source.connection.provider,
+        crm_object_type=record.object_type,
+        crm_record_id=record.id,
+        sync_direction="inbound",
+    )
+    before = (
+        link.sync_status == SyncRecord.Status.CONFLICT,
+        link.base,
+        link.last_crm_modified_at,
+        link.error_message or "",
+        link.url,
+        link.metadata,
+        link.local_record_id,
+    )
+    stamp = max(filter(None, (link.last_crm_modified_at, record.modified_at)))
+    is_open = any(one.is_open for one in work.decisions)
+    problem = work.problem or (link.error_message or "" if source.fills_only else "")
+    base = {**link.base, **{one.field: one.agreed for one in work.decisions}}
+    after = (base, stamp, problem, record.url, _metadata(work, link), contact.pk)
+    if work.link and before == (is_open, *after):
+        return None
+    link.base, link.last_crm_modified_at, link.error_message, link.url, link.metadata, link.local_record_id = after
+    link.connection_id = source.connection.pk
+    link.local_table = CONTACTS
+    link.last_synced_at = now
+    link.updated_at = now
+    link.sync_status = _status(source, work)
+    return link
+
+
+def _metadata(work: Work, link: SyncRecord) -> dict[str, Any]:
+    dropped = ("inactive", *departed.MARKS)
+    metadata = {name: value for name, value in link.metadata.items() if name not in dropped}
+    if work.record.inactive:
+        metadata["inactive"] = True
+    if work.match and work.match.suspects:
+        metadata["may_be"] = [str(one.id) for one in work.match.suspects]
+    return metadata
+
+
+def _status(source: Source, work: Work) -> str:
+    if work.mapped.problems:
+        return SyncRecord.Status.ERROR
+    if any(one.is_open for one in work.decisions):
+        return SyncRecord.Status.CONFLICT
+    return SyncRecord.Status.PENDING if not work.is_new and source.is_ahead(work) else SyncRecord.Status.SYNCED
+
+
+# --- history and conflicts ------------------------------------------------------------------------------------------
+
+
+def _history(source: Source, work: Work, now: datetime) -> list[FieldChange]:
+    if work.is_new:
+        new = {one.field: one.value for one in work.decisions if one.value is not None}
+        return [_change(source, work, now, field="*", new=new)]
+    return [
+        _change(source, work, now, field=one.field, old=one.ours, new=one.value, rule=one.strategy, lost=one.lost)
+        for one in work.decisions
+        if one.changed or (one.conflict and not one.is_open)
+    ]
+
+
+def _change(source: Source, work: Work, now: datetime, **what: Any) -> FieldChange:
+    return FieldChange(
+        tenant_id=source.connection.tenant_id,
+        contact=work.contact,
+        source="crm",
+        actor=source.crm_name,
+        connection_id=source.connection.pk,
+        run=source.run,
+        mapping_version=source.mapping_version,
+        at=now,
+        **what,
+    )
+
+
+def _merged(works: Sequence[Work], links: finding.Linked) -> list[holding.Merged]:
+    written = {work.record.id: link for work, link in links}
+    return [
+        holding.Merged(
+            link,
+            work.contact,
+            work.decisions,
+            partial(at, work.ours_at),
+            partial(at, work.theirs_at),
+            is_new=work.link is None,
+        )
+        for work in works
+        if work.contact and work.decisions and (link := written.get(work.record.id, work.link)) is not None
+    ]
+
+
+# --- what it means for others ---------------------------------------------------------------------------------------
+
+
+def _push(source: Source, works: Sequence[Work], now: datetime) -> None:
+    """What changed here goes to the other CRMs that know the contact, and what our side kept goes back to this one."""
+    changed = [work for work in works if any(one.changed for one in work.decisions)] if source.has_siblings else []
+    kept = [work for work in works if source.is_ahead(work)] if source.pushes_back else []
+    if changed:
+        _note_elsewhere(source, changed, now)
+    for lane in (Lane.DO_NOT_CALL, source.lane):
+        pushes.enqueue(_of_lane(source, changed, lane), lane=lane, except_for=source.connection.pk)
+        pushes.enqueue(_of_lane(source, kept, lane), lane=lane, only_for=source.connection.pk)
+
+
+def _note_elsewhere(source: Source, changed: Sequence[Work], now: datetime) -> None:
+    """For the other CRMs it is our side that moved."""
+    here = source.connection.pk
+    pushes.mark_changed([work.contact for work in changed if work.contact], now=now, except_for=here)
+    barred = [work.contact for work in changed if work.contact and work.forbids_calls]
+    pushes.mark_do_not_call(barred, now=now, except_for=here)
+
+
+def _of_lane(source: Source, works: Sequence[Work], lane: Lane) -> list[Contact]:
+    return [work.contact for work in works if work.contact and _lane(source, work) == lane]
+
+
+def _lane(source: Source, work: Work) -> Lane:
+    if any(one.changed or not same(one.value, one.agreed) for one in work.decisions if one.field == DO_NOT_CALL):
+        return Lane.DO_NOT_CALL
+    return source.lane
