@@ -4,8 +4,8 @@ Claiming counts the attempt and commits before any work starts, so a job that ki
 lease that runs out puts its jobs back. Waking a worker is a hint and may be lost or doubled; `wake_due` finds what was missed.
 """
 
+import json
 import uuid
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,12 +15,14 @@ from typing import Any
 from django.conf import settings
 from django.db import connection as database
 from django.db import models, transaction
+from django.db.models.expressions import DatabaseDefault
 from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.tasks import async_task
 
 from integrations import tenancy
 from integrations.models import CrmConnection
+from integrations.tenancy import refuse_other_tenant
 from sync.bulk import upsert
 from sync.models import Lane, SyncJob
 
@@ -64,29 +66,53 @@ class Outcome:
     payload: dict[str, Any] | None = field(default=None)
 
 
-def enqueue(jobs: Iterable[SyncJob]) -> None:
-    """Adds jobs in the caller's transaction and wakes their connections once it commits.
+_ENQUEUE = """
+INSERT INTO sync_jobs AS waiting (
+    tenant_id, connection_id, kind, key, local_record_id, payload, lane, run_id, not_before,
+    state, attempts, cause, error, error_detail
+)
+SELECT
+    tenant_id, connection_id, kind, key, local_record_id, payload, lane, run_id, coalesce(not_before, statement_timestamp()),
+    'ready', 0, '', '', ''
+FROM json_to_recordset(%s::json) AS given (
+    tenant_id uuid, connection_id uuid, kind text, key text, local_record_id uuid, payload jsonb, lane smallint, run_id bigint,
+    not_before timestamptz
+)
+ORDER BY connection_id, kind, key
+ON CONFLICT (connection_id, kind, key) WHERE state = 'ready' DO UPDATE SET
+    lane = least(waiting.lane, excluded.lane),
+    not_before = CASE
+        WHEN excluded.lane = %s OR (waiting.attempts = 0 AND waiting.cause = '')
+        THEN least(waiting.not_before, excluded.not_before) ELSE waiting.not_before END
+"""
+"""Writing the twin holds it: else a worker could take it, read what we have not committed yet as it was before, and be done. All
+lock in the same order, so that nobody waits in a circle."""
 
-    A job whose twin (same connection, kind and key) is already waiting is left out: the twin will do.
+
+def enqueue(jobs: Iterable[SyncJob]) -> None:
+    """Adds jobs in the caller's transaction and wakes their connections once it commits. The rows given are not filled in.
+
+    A job whose twin (same connection, kind and key) is already waiting is left out: the twin will do. It moves to the better
+    lane and the earlier time of the two; only a "do not call" ends the pause after a failure.
     """
-    rows = list(jobs)
+    rows: dict[tuple[uuid.UUID, str, str], SyncJob] = {}
+    for row in sorted(jobs, key=lambda one: one.lane):
+        rows.setdefault((row.connection_id, row.kind, row.key), row)
     if not rows:
         return
-    SyncJob.objects.bulk_create(rows, ignore_conflicts=True)
-    _hurry([row for row in rows if row.lane == Lane.DO_NOT_CALL])
-    for connection_id in {row.connection_id for row in rows}:
+    with database.cursor() as cursor:
+        cursor.execute(_ENQUEUE, [json.dumps([_given(row) for row in rows.values()], default=str), Lane.DO_NOT_CALL])
+    for connection_id in {row.connection_id for row in rows.values()}:
         transaction.on_commit(partial(wake, connection_id))
 
 
-def _hurry(rows: Sequence[SyncJob]) -> None:
-    """Takes the twins that were waiting already into the first lane, and lets them wait no longer."""
-    keys: dict[tuple[uuid.UUID, str], list[str]] = defaultdict(list)
-    for row in rows:
-        keys[row.connection_id, row.kind].append(row.key)
-    for (connection_id, kind), found in keys.items():
-        SyncJob.objects.filter(
-            connection_id=connection_id, kind=kind, key__in=found, state="ready", lane__gt=Lane.DO_NOT_CALL
-        ).update(lane=Lane.DO_NOT_CALL, not_before=Now())
+def _given(row: SyncJob) -> dict[str, Any]:
+    refuse_other_tenant(row)
+    given = {name: getattr(row, name) for name in _GIVEN}
+    return given | {"not_before": None if isinstance(row.not_before, DatabaseDefault) else row.not_before}
+
+
+_GIVEN = ("tenant_id", "connection_id", "kind", "key", "local_record_id", "payload", "lane", "run_id")
 
 
 def wake(connection_id: uuid.UUID) -> bool:

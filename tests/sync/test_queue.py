@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -8,10 +9,12 @@ from django.utils import timezone
 from django_q.models import OrmQ
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
-from integrations.models import CrmConnection
+from integrations import tenancy
+from integrations.models import CrmConnection, Tenant
 from sync import queue
 from sync.models import Lane, SyncJob
 from sync.queue import Outcome
+from tests.factories import connection as a_connection
 
 
 def job(connection: CrmConnection, key: str, lane: Lane = Lane.CALLS, **more: Any) -> SyncJob:
@@ -156,3 +159,40 @@ def test_a_lost_job_never_collides_with_its_twin(scoped: CrmConnection, waiting:
     assert SyncJob.objects.filter(state="ready").count() == 1
     again = queue.claim(scoped.pk, "test", 1)
     assert again.tried_before(again.jobs[0]) is not None, "it may have been written before the worker died"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_waiting_job_is_not_taken_while_what_it_will_carry_is_being_stored(tenant: Tenant) -> None:
+    """A worker that took it now would read the record as it was before, and nobody would come for the change."""
+    with tenancy.scope(tenant.pk):
+        connection = a_connection(tenant)
+        queue.enqueue([job(connection, "a")])
+
+        def claimed() -> int:
+            with tenancy.scope(tenant.pk):
+                try:
+                    return len(queue.claim(connection.pk, "test", 5).jobs)
+                finally:
+                    database.close()
+
+        with ThreadPoolExecutor(1) as another_worker:
+            with transaction.atomic():
+                queue.enqueue([job(connection, "a")])
+                meanwhile = another_worker.submit(claimed).result(timeout=10)
+            afterwards = another_worker.submit(claimed).result(timeout=10)
+    assert (meanwhile, afterwards) == (0, 1)
+
+
+def test_a_waiting_job_moves_to_the_better_lane_and_the_earlier_time(scoped: CrmConnection) -> None:
+    queue.enqueue([job(scoped, "a", Lane.BACKFILL, not_before=timezone.now() + timedelta(hours=1))])
+    queue.enqueue([job(scoped, "a", Lane.EDITS), job(scoped, "a", Lane.BACKFILL)])
+    stored = SyncJob.objects.get()
+    assert (stored.lane, stored.not_before <= timezone.now()) == (Lane.EDITS, True)
+
+
+def test_a_job_that_pauses_after_a_failure_is_not_hurried_by_its_twin(scoped: CrmConnection) -> None:
+    queue.enqueue([job(scoped, "a")])
+    claimed = queue.claim(scoped.pk, "test", 1)
+    queue.settle(claimed, [Outcome(claimed.jobs[0], "ready", wait=600, counts=False, cause="throttled")])
+    queue.enqueue([job(scoped, "a")])
+    assert SyncJob.objects.get().not_before > timezone.now() + timedelta(minutes=5)
