@@ -21,6 +21,11 @@ HISTORY = {
     "mapping.crmfield": READ_ONLY,
     "mapping.schemachange": READ_ONLY,
     "mapping.crmobject": READ_ONLY,
+    "activities.recordingplay": READ_ONLY,
+    "activities.retentionrun": READ_ONLY,
+    "activities.crmagent": READ_ONLY,
+    "activities.agentoverride": FULL,
+    "activities.callsettings": (VIEW, ADD, CHANGE),
 }
 
 ROLES: dict[str, dict[str, tuple[str, ...]]] = {
@@ -37,8 +42,11 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
         "sync.matchreview": EDIT,
         "sync.conflict": EDIT,
         "sync.quarantine": EDIT,
-        "activities.call": READ_ONLY,
+        "activities.call": EDIT,
         "activities.dispositionmap": FULL,
+        "activities.dispositioneffect": FULL,
+        "activities.dialerendpoint": FULL,
+        "activities.dialermessage": EDIT,
     },
     SUPPORT: {
         **HISTORY,
@@ -57,8 +65,11 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
         "sync.conflict": EDIT,
         "sync.quarantine": EDIT,
         "sync.workerbeat": READ_ONLY,
-        "activities.call": READ_ONLY,
+        "activities.call": EDIT,
         "activities.dispositionmap": FULL,
+        "activities.dispositioneffect": FULL,
+        "activities.dialerendpoint": FULL,
+        "activities.dialermessage": EDIT,
         "auth.user": (VIEW, ADD, CHANGE),
         "django_q.schedule": READ_ONLY,
         "django_q.failure": READ_ONLY,

@@ -1,5 +1,6 @@
 """How each connection is doing, in numbers and in a sentence with the next step. Age counts: silence is a failure too."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +16,20 @@ from sync.models import FeedCursor, SyncJob, SyncRecord
 
 STALE_AFTER = timedelta(minutes=30)
 DAY = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that goes wrong quietly and has to be mended by a person: a sentence, and where to do it as a button."""
+
+    words: str
+    button: str
+    url: str
+
+
+Adviser = Callable[[Sequence[CrmConnection]], Mapping[UUID, Sequence[Notice]]]
+ADVISERS: list[Adviser] = []
+"""Apps above add theirs when they are ready: for working connections, what they know by connection, in a fixed number of queries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +51,7 @@ class Card:
     circuit_breaker_state: str
     api_calls_last_24h: int
     quota: str
+    notices: Sequence[Notice] = ()
 
     @property
     def tenant_id(self) -> UUID:
@@ -80,6 +96,8 @@ class Card:
                 "In sync, but %(count)d records have a value that does not fit",
                 self.faulty_records,
             ) % {"count": self.faulty_records}
+        if self.notices:
+            return "warning", self.notices[0].words
         return "good", _("Everything is in sync") if not self.queue_depth else _("Working")
 
 
@@ -122,9 +140,10 @@ def cards() -> list[Card]:
     )
     breakers = {one.connection_id: one for one in CircuitBreaker.objects.filter(connection__in=ids)}
     quotas = _quotas(ids)
+    notices = _notices(connections)
     return [
         _card(one, jobs.get(one.pk, {}), records.get(one.pk, {}), read.get(one.pk, {}), usage.get(one.pk, {}),
-              breakers.get(one.pk), quotas.get(one.pk, ""))
+              breakers.get(one.pk), quotas.get(one.pk, ""), notices.get(one.pk, ()))
         for one in connections
     ]  # fmt: skip
 
@@ -137,6 +156,7 @@ def _card(
     usage: dict[str, Any],
     breaker: CircuitBreaker | None,
     quota: str,
+    notices: Sequence[Notice],
 ) -> Card:
     finished = jobs.get("done", 0) + jobs.get("died", 0)
     latency: timedelta | None = jobs.get("latency")
@@ -155,7 +175,17 @@ def _card(
         circuit_breaker_state=breaker.state if breaker else "closed",
         api_calls_last_24h=usage.get("total", 0),
         quota=quota,
+        notices=notices,
     )
+
+
+def _notices(connections: Sequence[CrmConnection]) -> dict[UUID, list[Notice]]:
+    working = [one for one in connections if one.status == CrmConnection.Status.CONNECTED]
+    found: dict[UUID, list[Notice]] = {}
+    for adviser in ADVISERS if working else ():
+        for connection_id, told in adviser(working).items():
+            found.setdefault(connection_id, []).extend(told)
+    return found
 
 
 def _grouped(rows: Any) -> dict[UUID, dict[str, Any]]:

@@ -24,6 +24,7 @@ from mapping.policy import strategies_of
 from mapping.rows import CLEAR
 from sync import blanks, candidates, departed, do_not_call, erasing, holding, inbox, loops, pushes, reviews, values
 from sync.bulk import upsert
+from sync.linked import contacts_linked
 from sync.matching import Index, fuzzy_suspects, threshold_of
 from sync.merge import DO_NOT_CALL, at, may_replace, merge, same
 from sync.models import Contact, FeedCursor, FieldChange, Lane, SyncRecord, SyncRun
@@ -275,6 +276,8 @@ class PageWriter:
         }
         departed.take_over(self.connection, found, now)
         upsert(SyncRecord, [link for _work, link in links], LINK_FIELDS)
+        if found:
+            contacts_linked.send(sender=SyncRecord, connection=self.connection, contact_ids=list(found))
         self._note_doubts(links)
         FieldChange.objects.bulk_create([row for work in touched for row in self._history(work, now)])
         holding.keep(self._merged(works, links), now)

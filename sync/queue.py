@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import connection as database
 from django.db import models, transaction
 from django.db.models.functions import Now
+from django.dispatch import Signal
 from django.utils import timezone
 from django_q.tasks import async_task
 
@@ -31,6 +32,10 @@ LOST_WAKE_UP = timedelta(seconds=30)
 
 FOR_GOOD = "account_replaced"
 """Cause of dead jobs that must never be tried again: their account is gone, and their ids mean others in the new one."""
+
+
+jobs_ended = Signal()
+"""Sent in the transaction that writes down that `jobs` are done or dead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,8 +229,10 @@ def settle(claimed: Claim, outcomes: Sequence[Outcome]) -> None:
         )
     }
     rows = [_settled(held[outcome.job.pk], outcome, claimed) for outcome in outcomes if outcome.job.pk in held]
+    ended = [row for row in rows if row.state != SyncJob.State.READY]
     _yield_to_twins(rows)
     upsert(SyncJob, rows, _SETTLED_FIELDS)
+    jobs_ended.send(settle, jobs=ended)
 
 
 _SETTLED_FIELDS = [

@@ -5,6 +5,7 @@ from activities.models.calls import Call, CallStage
 from activities.models.dialer_webhooks import DialerEndpoint, DialerMessage
 from activities.models.dispositions import DispositionEffect, DispositionMap
 from activities.models.recordings import RecordingPlay
+from activities.models.retention import RetentionRun
 from activities.models.settings import CallSettings
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "DispositionEffect",
     "DispositionMap",
     "RecordingPlay",
+    "RetentionRun",
 ]

@@ -45,6 +45,13 @@ class CallSettings(TenantOwned, Timestamped):
         _("notes and summaries are kept for days"), null=True, blank=True, help_text=_("Empty: for ever.")
     )
 
+    forget_in_crms = models.BooleanField(
+        _("also in the CRMs"),
+        default=False,
+        db_default=False,
+        help_text=_("Notes that are forgotten here are taken out of the CRMs' activities too; otherwise they stay there."),
+    )
+
     class Meta:
         db_table = "call_settings"
         constraints = [models.UniqueConstraint(fields=["tenant"], name="call_settings_once")]

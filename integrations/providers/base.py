@@ -120,6 +120,8 @@ class CrmProvider(ABC):
     default_dispositions: ClassVar[Mapping[str, Mapping[str, Any]]]
     object_types: ClassVar[tuple[str, ...]] = ()
     """Every object type that `describe`, `fetch` and `write` know; people and calls among them."""
+    note_limit: ClassVar[int] = 0
+    """Characters of a call's notes that this CRM takes, what we add ourselves included; 0: it names no limit."""
     call_batch_size: ClassVar[int] = 1
     write_batch_size: ClassVar[int] = 1
     """How many records one `write` takes."""
@@ -240,6 +242,16 @@ class CrmProvider(ABC):
     def subscribe_app(cls, api: Api, url: str) -> list[str]:
         """Makes the app send everything we use to `url`. Safe to repeat. Returns what was changed, in sentences."""
         raise errors.Unsupported(f"{cls.label} has no webhooks of an app.")
+
+    # --- what calls say -----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def call_choice(cls, path: str, value: str, choices: Sequence[tuple[str, str]]) -> str | None:
+        """Which of a call field's choices, as (value, label), this value of a disposition map is written as.
+
+        Empty where this CRM keeps the word as text instead; None where it has no such choice (any more).
+        """
+        return value if value in {one for one, _label in choices} else None
 
     # --- answers ----------------------------------------------------------------------------------------------------
 
