@@ -1,9 +1,8 @@
-"""Admin pages of calls and dispositions, and the contact's page with its calls."""
+"""Admin pages of calls, and the contact's page with its calls."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -12,12 +11,30 @@ from django.utils.html import format_html_join
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from activities.models import Call, DispositionMap
+from activities.admin_agents import AgentOverrideAdmin, CrmAgentAdmin
+from activities.admin_dispositions import DispositionEffectAdmin, DispositionMapAdmin
+from activities.admin_notes import NotesPages
+from activities.admin_recordings import RecordingPlayAdmin, RetentionRunAdmin, plays_panel, recording_link
+from activities.admin_reviews import BUTTONS, DecidesReviews, NeedsPersonFilter
+from activities.admin_settings import CallSettingsAdmin
+from activities.admin_webhooks import DialerEndpointAdmin, DialerMessageAdmin
+from activities.booking import FOLLOW_UP, MEETING
+from activities.models import (
+    AgentOverride,
+    Call,
+    CallSettings,
+    CrmAgent,
+    DialerEndpoint,
+    DialerMessage,
+    DispositionEffect,
+    DispositionMap,
+    RecordingPlay,
+    RetentionRun,
+)
 from activities.notes import clock
 from activities.states import sync_states
 from activities.targets import KIND
 from integrations.admin_base import Panel, Question, ReadOnlyAdmin, TenantScopedAdmin, any_of, page_action
-from integrations.admin_forms import TenantForm, json_object
 from integrations.admin_html import (
     NOTHING,
     ago,
@@ -28,18 +45,24 @@ from integrations.admin_html import (
     outward,
     page_link,
     page_url,
-    plain,
     prose,
 )
 from integrations.models import Tenant
-from integrations.registry import provider_class, provider_label
-from mapping.models import CrmField
+from integrations.registry import provider_label
 from sync.admin_contacts import ContactAdmin, phone_candidates
 from sync.admin_jobs import JOB_TABLES, RECORD_MODELS, replay
 from sync.models import Contact, SyncJob
 
 RECORD_MODELS[Call._meta.db_table] = Call
-JOB_TABLES[KIND] = Call._meta.db_table
+admin.site.register(AgentOverride, AgentOverrideAdmin)
+admin.site.register(CrmAgent, CrmAgentAdmin)
+admin.site.register(DispositionMap, DispositionMapAdmin)
+admin.site.register(DispositionEffect, DispositionEffectAdmin)
+admin.site.register(RecordingPlay, RecordingPlayAdmin)
+admin.site.register(RetentionRun, RetentionRunAdmin)
+admin.site.register(DialerEndpoint, DialerEndpointAdmin)
+admin.site.register(DialerMessage, DialerMessageAdmin)
+JOB_TABLES.update(dict.fromkeys((KIND, MEETING, FOLLOW_UP), Call._meta.db_table))
 LATEST_CALLS = 20
 STATE_LEVELS = {"pending": "warning", "sending": "info", "logged": "good", "failed": "bad"}
 STATE_WORDS = {
@@ -50,19 +73,24 @@ STATE_WORDS = {
 }
 
 
+@admin.register(CallSettings)
+class CallSettingsWithNotes(NotesPages, CallSettingsAdmin):
+    """The settings, with the page of the notes' template."""
+
+
 @admin.register(Call)
-class CallAdmin(ReadOnlyAdmin, TenantScopedAdmin):
+class CallAdmin(DecidesReviews, ReadOnlyAdmin, TenantScopedAdmin):
     list_display = (
         "what", "contact", "phone", "talk_time", "in_crms", "review_badge",
         ago_column("started_at", gettext_lazy("started")),
     )  # fmt: skip
-    list_filter = ("review", "direction", "crm_provider")
+    list_filter = (NeedsPersonFilter, "direction", "crm_provider")
     list_select_related = ("contact",)
     search_fields = ("external_id",)
     search_help_text = gettext_lazy("Dialer's whole id, our id, or phone")
     ordering = ("-created_at", "-pk")
     actions = ("log_again_selected",)
-    actions_detail = ("log_again",)
+    actions_detail = ("log_again", *BUTTONS)
     fieldsets = (
         (None, {"fields": (("contact", "in_crms"), ("phone", "review_badge"), ("crm_provider", "crm_record_id"))}),
         (
@@ -121,7 +149,7 @@ class CallAdmin(ReadOnlyAdmin, TenantScopedAdmin):
 
     @admin.display(description=gettext_lazy("recording"))
     def recording(self, row: Call) -> str:
-        return outward(row.recording_url, _("Listen")) if row.recording_url else NOTHING
+        return recording_link(row)
 
     @admin.display(description=gettext_lazy("notes"))
     def notes_text(self, row: Call) -> str:
@@ -153,7 +181,8 @@ class CallAdmin(ReadOnlyAdmin, TenantScopedAdmin):
         headers = [_("CRM"), _("State"), _("Activity in the CRM"), _("Attempts"), _("Problem")]
         jobs = (page_url(SyncJob, "changelist", q=row.pk), _("Its jobs"))
         return [
-            Panel(_("What became of it in each CRM"), headers, rows, _("No CRM has to be told of this call."), jobs)
+            Panel(_("What became of it in each CRM"), headers, rows, _("No CRM has to be told of this call."), jobs),
+            plays_panel(row),
         ]
 
     # --- logging again ---------------------------------------------------------------------------------------------
@@ -168,7 +197,12 @@ class CallAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         row = self.get_object(request, str(object_id))
         offered: list[Any] = super().get_actions_detail(request, object_id)  # type: ignore[misc]
-        return offered if row is not None and _failed_jobs([row.pk]).exists() else []
+        if row is None:
+            return []
+        shown = [*self.review_buttons(request, row), *(["log_again"] if _failed_jobs([row.pk]).exists() else [])]
+        return (
+            [one for one in offered if one.action_name.endswith(tuple(f"_{name}" for name in shown))] if shown else []
+        )
 
     @page_action(gettext_lazy("Log again"), icon="replay", permission="sync.change_syncjob")
     def log_again(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -198,63 +232,6 @@ def _failed_jobs(call_ids: Iterable[Any]) -> QuerySet[SyncJob]:
 def _state_badge(state: dict[str, Any]) -> str:
     words = f"{provider_label(state['provider'])}: {STATE_WORDS[state['status']]}"
     return badge(outward(state["url"], words), STATE_LEVELS[state["status"]])
-
-
-class DispositionForm(TenantForm):
-    identity = ("tenant", "crm_provider", "disposition")
-
-    class Meta:
-        model = DispositionMap
-        fields = "__all__"
-        help_texts = {
-            "values": gettext_lazy('The CRM\'s own fields of a call, for instance {"outcome": "Left Voicemail"}.'),
-            "disposition": gettext_lazy("As the dialer writes it; capitals don't matter."),
-        }
-
-    def clean_values(self) -> dict[str, Any]:
-        values = json_object(self.cleaned_data["values"])
-        nested = [name for name, value in values.items() if isinstance(value, dict | list)]
-        if nested:
-            raise forms.ValidationError(_("%(names)s: write one value for each field.") % {"names": ", ".join(nested)})
-        return values
-
-    def clean(self) -> dict[str, Any]:
-        data: dict[str, Any] = super().clean() or {}
-        provider = data.get("crm_provider") or self.instance.crm_provider
-        owner = data["tenant"].pk if data.get("tenant") else self.instance.tenant_id
-        unknown = unknown_fields(owner, provider, data.get("values") or {}) if owner and provider else []
-        if unknown:
-            names, crm = ", ".join(unknown), provider_label(provider)
-            self.add_error(
-                "values", _("%(crm)s has no such field of a call: %(names)s.") % {"crm": crm, "names": names}
-            )
-        return data
-
-
-def unknown_fields(tenant_id: Any, provider: str, values: dict[str, Any]) -> list[str]:
-    """Fields that the CRM was not found to have. Before anything was discovered all are taken."""
-    crm = provider_class(provider)
-    discovered = CrmField.objects.filter(
-        tenant_id=tenant_id, connection__provider=provider, object_type=crm.call_type, missing_since=None
-    )
-    known = set(discovered.values_list("path", flat=True))
-    usual = {field for outcome in crm.default_dispositions.values() for field in outcome}
-    return sorted(values.keys() - known - usual) if known else []
-
-
-@admin.register(DispositionMap)
-class DispositionMapAdmin(TenantScopedAdmin):
-    form = DispositionForm
-    list_display = ("disposition", "crm_provider", "written", ago_column("updated_at", gettext_lazy("changed")))
-    list_filter = ("crm_provider",)
-    search_fields = ("disposition__istartswith",)
-    search_help_text = gettext_lazy("Beginning of the disposition")
-    ordering = ("tenant__name", "crm_provider", "disposition", "pk")
-    fields = ("crm_provider", "disposition", "values")
-
-    @admin.display(description=gettext_lazy("CRM values"))
-    def written(self, row: DispositionMap) -> str:
-        return ", ".join(f"{field}: {plain(value)}" for field, value in row.values.items()) or NOTHING
 
 
 @admin.register(Contact)

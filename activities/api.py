@@ -1,42 +1,46 @@
-"""What a dialer posts: calls. Post them and forget them; the same call may be posted any number of times."""
+"""What a dialer posts: calls, one or many at once, and their later stages. The same call may be posted any number of times."""
 
-import hashlib
-import json
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from django.core.serializers.json import DjangoJSONEncoder
-from django.db import IntegrityError, transaction
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from activities import targets
+from activities import examples, posting, stages
 from activities.models import Call
-from activities.serializers import CallPosted, CallSerializer, CallState
+from activities.posting import Posted
+from activities.serializers import (
+    MOST_AT_ONCE,
+    BulkAnswer,
+    BulkRequest,
+    CallPosted,
+    CallQuery,
+    CallSerializer,
+    CallState,
+    FoundCalls,
+    StageSerializer,
+    StageTaken,
+    check_call,
+)
 from activities.states import sync_states
-from integrations.registry import PROVIDERS
-from integrations.views import AlreadyUsed, TenantView
+from integrations.views import AlreadyUsed, TenantView, field_errors
 
-EXAMPLE = OpenApiExample(
-    "A connected call",
-    request_only=True,
-    value={
-        "external_id": "dialer-20260121-0042",
-        "provider": next(iter(PROVIDERS)),
-        "crm_record_id": "512",
-        "direction": "outbound",
-        "duration_seconds": 342,
-        "started_at": "2026-01-21T14:30:00Z",
-        "disposition": "Connected",
-        "notes": "Wants a demo for a team of five.",
-        "key_points": ["Contract with the current vendor ends in Q2"],
-        "next_steps": ["Send the migration case study"],
-        "recording_url": "https://recordings.example.com/rec_abc123.mp3",
-        "agent_email": "rep@example.com",
-        "metadata": {"ai_score": 87, "sentiment": "positive", "talk_ratio": 0.38},
-    },
+LONGEST_KEY = 200
+MOST_SHOWN = 50
+KEY = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "maxLength": LONGEST_KEY},
+    OpenApiParameter.HEADER,
+    description="Instead of external_id.",
+)
+STAGE_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "maxLength": LONGEST_KEY},
+    OpenApiParameter.HEADER,
+    description="A name for this stage: sent again with the same content it gets the same answer, with other content 409.",
 )
 
 
@@ -46,75 +50,157 @@ class CallsView(TenantView):
         summary="Log a call",
         description="201 when it is new, 200 with the same id when the same call was posted before, 409 when the id was used "
         "for another call. Nothing else has to be done: the call reaches every CRM that knows the contact, once.",
-        parameters=[
-            OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, description="Instead of external_id.")
-        ],
+        parameters=[KEY],
         request=CallSerializer,
         responses={201: CallPosted, 200: CallPosted},
-        examples=[EXAMPLE],
+        examples=examples.POST,
     )
     def post(self, request: Request) -> Response:
-        serializer = CallSerializer(data=request.data, context={"region": self.tenant.region})
-        serializer.is_valid(raise_exception=True)
-        data = serializer.validated_data
-        data["external_id"] = _external_id(data, request)
-        call, is_new = self._store(data)
-        return Response({"id": call.pk, "external_id": call.external_id}, status=201 if is_new else 200)
+        data = check_call(_with_id(request), self.tenant.region)
+        [posted] = posting.store(self.tenant, [data])
+        if posted.status == 409:
+            raise AlreadyUsed(posted.errors["external_id"])
+        if posted.errors:
+            raise ValidationError(posted.errors)
+        return Response({"id": posted.id, "external_id": posted.external_id}, status=posted.status)
 
-    def _store(self, data: dict[str, Any]) -> tuple[Call, bool]:
-        fingerprint = _fingerprint(data)
-        earlier = Call.objects.filter(external_id=data["external_id"]).first()
-        if earlier is None:
+    @extend_schema(
+        operation_id="find_call",
+        summary="Find a call by the dialer's id",
+        description="One call, or none, with what became of it in each CRM. Without an id the 50 calls that were posted last.",
+        parameters=[CallQuery],
+        responses=FoundCalls,
+        examples=examples.FOUND,
+    )
+    def get(self, request: Request) -> Response:
+        query = CallQuery(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        wanted = query.validated_data["external_id"]
+        rows = Call.objects.filter(external_id=wanted) if wanted else Call.objects.order_by("-created_at")
+        return Response({"results": _shown(rows[:MOST_SHOWN])})
+
+
+class BulkCallsView(TenantView):
+    @extend_schema(
+        operation_id="post_calls",
+        summary="Log many calls",
+        description="Up to 500 calls at once. The answer is 200 with one result for each call, in their order: its `status` is "
+        "what the call alone would have been answered. A call that is refused doesn't hinder the others.",
+        request=BulkRequest,
+        responses={200: BulkAnswer},
+        examples=examples.BULK,
+    )
+    def post(self, request: Request) -> Response:
+        results: dict[int, dict[str, Any]] = {}
+        good: dict[int, dict[str, Any]] = {}
+        for index, body in enumerate(_listed(request.data)):
             try:
-                with transaction.atomic():
-                    return self._create(data, fingerprint), True
-            except IntegrityError:
-                # Two posts of one call at the same instant: the other one was faster.
-                earlier = Call.objects.get(external_id=data["external_id"])
-        if earlier.fingerprint != fingerprint:
-            raise AlreadyUsed(
-                f"Another call was posted as {data['external_id']!r}. Send each call under an id of its own; "
-                "later stages of the same call go to PATCH."
-            )
-        return earlier, False
-
-    def _create(self, data: dict[str, Any], fingerprint: str) -> Call:
-        fields = {name: value for name, value in data.items() if name not in {"contact_id", "provider"}}
-        call = Call(tenant=self.tenant, fingerprint=fingerprint, crm_provider=data["provider"], **fields)
-        try:
-            found = targets.locate(call, data.get("contact_id"))
-        except targets.TargetError as error:
-            raise ValidationError({error.field: str(error)}) from error
-        call.save(force_insert=True)
-        targets.enqueue(call, found)
-        return call
+                good[index] = _with_needed_id(check_call(body, self.tenant.region))
+            except ValidationError as error:
+                results[index] = _refused(body, error)
+        posted = posting.store(self.tenant, list(good.values())) if good else []
+        results.update({index: _item(one) for index, one in zip(good, posted, strict=True)})
+        return Response({"results": [{"index": index, **results[index]} for index in sorted(results)]})
 
 
 class CallView(TenantView):
-    @extend_schema(operation_id="read_call", summary="What became of a call in each CRM", responses=CallState)
+    @extend_schema(
+        operation_id="read_call",
+        summary="What became of a call in each CRM",
+        responses=CallState,
+        examples=examples.STATE,
+    )
     def get(self, request: Request, call_id: UUID) -> Response:
-        call: Any = Call.objects.filter(pk=call_id).first()
-        if call is None:
+        shown = _shown(Call.objects.filter(pk=call_id))
+        if not shown:
             raise NotFound("There is no such call.")
-        call.sync_states = sync_states([call.pk])[call.pk]
-        return Response(CallState(call).data)
+        return Response(shown[0])
+
+    @extend_schema(
+        operation_id="update_call",
+        summary="Add a later stage to a call",
+        description="Disposition, notes, summary, recording and the like, whenever the dialer has them. Each CRM's activity "
+        "is updated in place. With `said_at` stages may arrive in any order: what a younger stage has set stays, and "
+        "the older one's field is named in `ignored`.",
+        parameters=[STAGE_KEY],
+        request=StageSerializer,
+        responses={200: StageTaken},
+        examples=examples.STAGE,
+    )
+    def patch(self, request: Request, call_id: UUID) -> Response:
+        body = StageSerializer(data=request.data, context={"region": self.tenant.region})
+        body.is_valid(raise_exception=True)
+        try:
+            taken = stages.add(call_id, body.validated_data, _key(request))
+        except stages.NoSuchCall as error:
+            raise NotFound("There is no such call.") from error
+        except stages.KeyUsed as error:
+            raise AlreadyUsed(
+                "Another stage of this call came with this Idempotency-Key. Send each stage with its own."
+            ) from error
+        call = taken.call
+        return Response(
+            {"id": call.pk, "external_id": call.external_id, "changed": taken.changed, "ignored": taken.ignored}
+        )
 
 
-def _external_id(data: dict[str, Any], request: Request) -> str:
-    header = request.headers.get("Idempotency-Key", "").strip()
-    given = data.get("external_id", "")
-    if header and given and header != given:
+def _shown(rows: Any) -> list[dict[str, Any]]:
+    calls = list(rows)
+    states = sync_states([call.pk for call in calls])
+    for call in calls:
+        call.sync_states = states[call.pk]
+    return list(CallState(calls, many=True).data)
+
+
+def _key(request: Request) -> str:
+    key: str = request.headers.get("Idempotency-Key", "").strip()
+    if len(key) > LONGEST_KEY or not key.isprintable():
+        raise ValidationError({"Idempotency-Key": f"At most {LONGEST_KEY} printable characters."})
+    return key
+
+
+def _with_id(request: Request) -> Any:
+    """The body with the dialer's id, wherever it was sent."""
+    body, key = request.data, _key(request)
+    if not isinstance(body, Mapping):
+        return body
+    given = body.get("external_id")
+    if given in (None, ""):
+        if not key:
+            raise ValidationError({"external_id": "Send the dialer's id of the call, here or as Idempotency-Key."})
+        return {**body, "external_id": key}
+    if key and str(given).strip() != key:
         raise ValidationError(
             {"external_id": "It differs from the Idempotency-Key header. Send one of them, or the same."}
         )
-    external_id = given or header
-    if not external_id:
-        raise ValidationError({"external_id": "Send the dialer's id of the call, here or as Idempotency-Key."})
-    if len(external_id) > 200:
-        raise ValidationError({"external_id": "Ensure this field has no more than 200 characters."})
-    return str(external_id)
+    return body
 
 
-def _fingerprint(data: dict[str, Any]) -> str:
-    text = json.dumps(data, cls=DjangoJSONEncoder, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+def _with_needed_id(data: dict[str, Any]) -> dict[str, Any]:
+    if not data.get("external_id"):
+        raise ValidationError({"external_id": "Send the dialer's id of the call."})
+    return data
+
+
+def _listed(body: Any) -> list[Any]:
+    calls = body.get("calls") if isinstance(body, Mapping) else None
+    if not isinstance(calls, list):
+        raise ValidationError({"calls": "Send a list of calls."})
+    if not 1 <= len(calls) <= MOST_AT_ONCE:
+        raise ValidationError({"calls": f"Send between 1 and {MOST_AT_ONCE} calls at once."})
+    return calls
+
+
+def _refused(body: Any, error: ValidationError) -> dict[str, Any]:
+    name = body.get("external_id") if isinstance(body, Mapping) else None
+    known = {"external_id": name} if isinstance(name, str) and name.isprintable() else {}
+    return {"status": 400, **known, "errors": field_errors(error.detail)}
+
+
+def _item(posted: Posted) -> dict[str, Any]:
+    item: dict[str, Any] = {"status": posted.status, "external_id": posted.external_id}
+    if posted.id is not None:
+        item["id"] = posted.id
+    if posted.errors:
+        item["errors"] = field_errors(posted.errors)
+    return item

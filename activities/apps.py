@@ -1,6 +1,7 @@
 from typing import Any
 
 from django.apps import AppConfig
+from django.db.models.signals import post_save
 from django.utils.translation import gettext_lazy as _
 
 
@@ -9,19 +10,40 @@ class ActivitiesConfig(AppConfig):
     verbose_name = _("Dialing")
 
     def ready(self) -> None:
+        from activities import advice, agents, delivering, retention
+        from activities.booking import FOLLOW_UP, MEETING, BookMeetings, SetFollowUps
+        from activities.dialer_webhooks import tell_of_jobs
         from activities.forgetting import forget
+        from activities.reviews import log_what_waited
         from activities.targets import KIND
         from activities.writer import LogCalls
         from integrations.connecting import connected
-        from sync import handlers
+        from mapping.models import CrmObject
+        from sync import handlers, health, schedules
         from sync.erasing import contacts_erased
+        from sync.linked import contacts_linked
+        from sync.queue import jobs_ended
 
         handlers.register(KIND, LogCalls())
+        handlers.register(MEETING, BookMeetings())
+        handlers.register(FOLLOW_UP, SetFollowUps())
+        handlers.register(agents.KIND, agents.ReadAgents())
+        if advice.notices not in health.ADVISERS:
+            health.ADVISERS.append(advice.notices)
         contacts_erased.connect(forget, dispatch_uid="calls_of_the_erased")
+        contacts_linked.connect(log_what_waited, dispatch_uid="calls_of_the_linked")
+        jobs_ended.connect(tell_of_jobs, dispatch_uid="dialer_of_jobs")
+        schedules.SCHEDULES.update(delivering.SCHEDULES)
+        schedules.SCHEDULES.update(retention.SCHEDULES)
+        schedules.SCHEDULES.update({**agents.SCHEDULES, **advice.SCHEDULES})
+        agents.read.connect(advice.on_agents_read, dispatch_uid="advice_of_agents")
+        post_save.connect(advice.on_fields_read, sender=CrmObject, dispatch_uid="advice_of_fields")
         connected.connect(_on_connected, dispatch_uid="disposition_defaults")
 
 
 def _on_connected(connection: Any, provider: Any, **_: Any) -> None:
+    from activities import agents
     from activities.dispositions import add_defaults
 
     add_defaults(connection, provider)
+    agents.enqueue([connection])

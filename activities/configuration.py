@@ -1,4 +1,4 @@
-"""A tenant's configuration as one JSON document: field mappings, conflict rules, disposition maps.
+"""A tenant's configuration as one JSON document: field mappings, conflict rules, disposition maps and effects.
 
 Reading a document is all or nothing: every problem is found first and told with its path, then everything is replaced in one
 transaction and published as new mapping versions. A key that the document leaves out is left as it is.
@@ -10,7 +10,9 @@ from typing import Any
 
 from django.db import transaction
 
-from activities.models import DispositionMap
+from activities import advice
+from activities.dispositions import plain
+from activities.models import DispositionEffect, DispositionMap
 from integrations.models import Tenant
 from integrations.registry import PROVIDERS
 from mapping.compiled import CompiledMapping, MappingError
@@ -20,6 +22,7 @@ from mapping.publishing import engine_row, publish
 from mapping.transforms import TRANSFORMS
 
 Document = dict[str, Any]
+MOST_NAME, MOST_TEXT, MOST_DAYS = 100, 200, 32_767
 
 ROW_KEYS: Mapping[str, type | tuple[type, ...]] = {
     "crm_provider": str,
@@ -39,6 +42,28 @@ ROW_KEYS: Mapping[str, type | tuple[type, ...]] = {
 }
 """The columns of a mapping row in the document, and what JSON they take."""
 NEEDED = ("crm_provider", "sync_direction", "dialer_entity", "dialer_field", "crm_object", "crm_field")
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= MOST_TEXT
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_days(value: Any) -> bool:
+    return value is None or (isinstance(value, int) and not _is_flag(value) and 0 <= value <= MOST_DAYS)
+
+
+EFFECT_KEYS: Mapping[str, Callable[[Any], bool]] = {
+    "do_not_call": _is_flag,
+    "lead_status": _is_text,
+    "follow_up_days": _is_days,
+    "follow_up_title": _is_text,
+    "books_meeting": _is_flag,
+}
+"""What a disposition may bring about, and what JSON says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +92,7 @@ class Imported:
     field_mappings: int = 0
     conflict_resolution: bool = False
     disposition_mapping: int = 0
+    disposition_effects: int = 0
     versions: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -84,7 +110,15 @@ def export(tenant: Tenant) -> Document:
             "overrides": dict(policy.overrides) if policy else {},
         },
         "disposition_mapping": dispositions,
+        **_effects(tenant),
     }
+
+
+def _effects(tenant: Tenant) -> Document:
+    """The part of the effects, which a tenant without any does not have."""
+    rows = DispositionEffect.objects.filter(tenant=tenant).order_by("disposition")
+    found = {row.disposition: {name: getattr(row, name) for name in EFFECT_KEYS} for row in rows}
+    return {"disposition_effects": found} if found else {}
 
 
 def import_document(tenant: Tenant, document: Any, *, note: str = "Imported", user_id: int | None = None) -> Imported:
@@ -107,10 +141,14 @@ def import_document(tenant: Tenant, document: Any, *, note: str = "Imported", us
             )
         if "disposition_mapping" in document:
             _replace_dispositions(tenant, document["disposition_mapping"])
+            advice.refresh_tenants([tenant.pk])
+        if "disposition_effects" in document:
+            _replace_effects(tenant, document["disposition_effects"])
     return Imported(
         field_mappings=len(document.get("field_mappings", ())),
         conflict_resolution="conflict_resolution" in document,
         disposition_mapping=sum(map(len, document.get("disposition_mapping", {}).values())),
+        disposition_effects=len(document.get("disposition_effects", ())),
         versions=versions,
     )
 
@@ -244,10 +282,37 @@ def _check_dispositions(maps: Any, path: str) -> Iterator[Problem]:
             )
 
 
+def _check_effects(effects: Any, path: str) -> Iterator[Problem]:
+    if not isinstance(effects, dict):
+        yield Problem(path, "Write an object with one key for each disposition.")
+        return
+    seen: dict[str, str] = {}
+    for name, said in effects.items():
+        own = f"{path}.{name}"
+        if plain(name) in seen or not plain(name) or len(name) > MOST_NAME:
+            yield Problem(
+                own, f"Write each disposition once, with at most {MOST_NAME} characters; capitals don't matter."
+            )
+        seen[plain(name)] = name
+        yield from _check_effect(said, own)
+
+
+def _check_effect(said: Any, path: str) -> Iterator[Problem]:
+    if not isinstance(said, dict):
+        yield Problem(path, f"Write an object with some of: {', '.join(EFFECT_KEYS)}.")
+        return
+    for key, value in said.items():
+        if key not in EFFECT_KEYS:
+            yield Problem(f"{path}.{key}", f"A disposition has no such effect. Known are: {', '.join(EFFECT_KEYS)}.")
+        elif not EFFECT_KEYS[key](value):
+            yield Problem(f"{path}.{key}", f"{value!r} is not of the right kind.")
+
+
 PARTS: Mapping[str, Callable[[Any, str], Iterator[Problem]]] = {
     "field_mappings": _check_rows,
     "conflict_resolution": _check_policy,
     "disposition_mapping": _check_dispositions,
+    "disposition_effects": _check_effects,
 }
 
 # --- writing --------------------------------------------------------------------------------------------------------
@@ -275,4 +340,12 @@ def _replace_dispositions(tenant: Tenant, maps: Mapping[str, Mapping[str, Any]])
         DispositionMap(tenant_id=tenant.pk, crm_provider=slug, disposition=name, values=values)
         for slug, table in maps.items()
         for name, values in table.items()
+    )
+
+
+def _replace_effects(tenant: Tenant, effects: Mapping[str, Mapping[str, Any]]) -> None:
+    DispositionEffect.objects.filter(tenant=tenant).delete()
+    DispositionEffect.objects.bulk_create(
+        DispositionEffect(tenant_id=tenant.pk, disposition=" ".join(name.split()), **said)
+        for name, said in effects.items()
     )

@@ -12,11 +12,11 @@ class DispositionTable:
     """The maps of one tenant for one CRM. Names are compared without regard to case and surrounding space."""
 
     def __init__(self, defaults: Mapping[str, Mapping[str, Any]], rows: Mapping[str, Mapping[str, Any]]) -> None:
-        self._values = {_plain(name): dict(values) for table in (defaults, rows) for name, values in table.items()}
+        self._values = {plain(name): dict(values) for table in (defaults, rows) for name, values in table.items()}
 
     def values_of(self, disposition: str) -> dict[str, Any]:
         """The CRM's own fields. A disposition that nobody mapped gives none: the CRM's text fields still carry the word."""
-        return dict(self._values.get(_plain(disposition), {}))
+        return dict(self._values.get(plain(disposition), {}))
 
 
 def add_defaults(connection: CrmConnection, provider: CrmProvider) -> None:
@@ -32,5 +32,6 @@ def add_defaults(connection: CrmConnection, provider: CrmProvider) -> None:
     )
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """The form in which names of dispositions are compared."""
     return " ".join(name.split()).casefold()

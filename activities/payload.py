@@ -19,10 +19,15 @@ def activity_of(
     public_url: str,
     first_attempt_at: datetime | None = None,
     crm_record_id: str = "",
+    related_to: str = "",
+    note_template: str = "",
+    agent_id: str | None = None,
 ) -> CallActivity:
     """`call.contact` is read: load it with the call.
 
-    `public_url` is our own address: the CRM gets a link that stays good, never the recording's signed one."""
+    `public_url` is our own address: the CRM gets a link that stays good, never the recording's signed one. `agent_id` is the
+    agent's user in this CRM: None where the e-mail has to tell, empty where somebody said that there is none.
+    """
     recording = f"{public_url}/api/recordings/{call.pk}/play" if call.recording_url else ""
     return CallActivity(
         key=str(call.pk),
@@ -34,22 +39,39 @@ def activity_of(
         disposition=call.disposition,
         outcome=outcome,
         subject=f"Call - {call.disposition}" if call.disposition else "Call",
-        notes=call_notes(
-            notes=call.notes,
-            summary=call.summary,
-            key_points=call.key_points,
-            next_steps=call.next_steps,
-            duration_seconds=call.duration_seconds,
-            metrics=call.metadata,
-        ),
+        notes=notes_of(call, note_template),
         phone=call.phone or _number_of(call.contact),
+        from_number=call.from_number,
         recording_url=recording,
-        agent_email=call.agent_email,
+        agent_email="" if agent_id == "" else call.agent_email,
+        agent_id=agent_id or "",
         metadata=call.metadata,
         first_attempt_at=first_attempt_at,
         crm_record_id=crm_record_id,
+        related_to=related_to,
+    )
+
+
+def notes_of(call: Call, template: str) -> str:
+    """What the call says in the CRMs. Raises TemplateError for a template that is wrong."""
+    return call_notes(
+        template=template,
+        notes=call.notes,
+        summary=call.summary,
+        key_points=call.key_points,
+        next_steps=call.next_steps,
+        duration_seconds=call.duration_seconds,
+        metrics=call.metadata,
+        disposition=call.disposition,
+        direction=call.direction,
+        agent=call.agent_email,
     )
 
 
 def _number_of(contact: Contact | None) -> str:
     return (contact.phone or contact.mobile_phone) if contact else ""
+
+
+def related_record(call: Call, provider: str) -> str:
+    """The account or deal that the call was about; its id means something in the dialled CRM only."""
+    return call.related_record_id if call.crm_provider == provider else ""

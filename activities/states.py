@@ -1,5 +1,6 @@
-"""What became of a call in each CRM, read from its jobs and links."""
+"""What became of a call in each CRM, with its meeting and its follow-up there, read from its jobs and links."""
 
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -8,27 +9,35 @@ from activities.targets import KIND
 from sync.models import SyncJob, SyncRecord
 
 WORDS = {"ready": "pending", "leased": "sending", "done": "logged", "dead": "failed"}
+SIDES = {"book_meeting": ("meeting", "call_meetings"), "set_follow_up": ("follow_up", "call_follow_ups")}
+"""Kind of job → its entry in the state, and what its links call themselves."""
+TABLES = {KIND: Call._meta.db_table, **{kind: table for kind, (_entry, table) in SIDES.items()}}
+_Links = dict[tuple[UUID, UUID, str], SyncRecord]
 
 
-def sync_states(call_ids: list[UUID]) -> dict[UUID, list[dict[str, Any]]]:
+def sync_states(call_ids: Collection[UUID]) -> dict[UUID, list[dict[str, Any]]]:
     """For each call, one entry per CRM in the order of posting; two queries for any number of calls."""
-    links = {
-        (link.local_record_id, link.connection_id): link
-        for link in SyncRecord.objects.filter(local_record_id__in=call_ids, local_table=Call._meta.db_table)
-    }
-    newest: dict[tuple[UUID, UUID], SyncJob] = {}
-    jobs = SyncJob.objects.filter(local_record_id__in=call_ids, kind=KIND).select_related("connection").order_by("pk")
-    for job in jobs:
-        newest[job.local_record_id, job.connection_id] = job
+    rows = SyncRecord.objects.filter(local_record_id__in=call_ids, local_table__in=TABLES.values())
+    links: _Links = {(row.local_record_id, row.connection_id, row.local_table): row for row in rows}
+    newest: dict[tuple[UUID, UUID, str], SyncJob] = {}
+    jobs = SyncJob.objects.filter(local_record_id__in=call_ids, kind__in=TABLES).select_related("connection")
+    for job in jobs.order_by("pk"):
+        newest[job.local_record_id, job.connection_id, job.kind] = job
     states: dict[UUID, list[dict[str, Any]]] = {call_id: [] for call_id in call_ids}
-    for (call_id, connection_id), job in newest.items():
-        states[call_id].append(_state(job, links.get((call_id, connection_id))))
+    for (call_id, connection_id, kind), job in newest.items():
+        if kind == KIND:
+            sides = {
+                entry: _state(side, links)
+                for side_kind, (entry, _table) in SIDES.items()
+                if (side := newest.get((call_id, connection_id, side_kind)))
+            }
+            states[call_id].append({"provider": job.connection.provider, **_state(job, links), **sides})
     return states
 
 
-def _state(job: SyncJob, link: SyncRecord | None) -> dict[str, Any]:
+def _state(job: SyncJob, links: _Links) -> dict[str, Any]:
+    link = links.get((job.local_record_id, job.connection_id, TABLES[job.kind])) if job.local_record_id else None
     return {
-        "provider": job.connection.provider,
         "status": WORDS[job.state],
         "crm_record_id": link.crm_record_id if link else None,
         "url": (link.url or None) if link else None,

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from django.conf import settings
 from django.utils import timezone
 
+from activities import agents
 from activities.dispositions import DispositionTable
-from activities.models import Call, DispositionMap
-from activities.payload import activity_of
+from activities.models import Call, CallSettings, DispositionMap
+from activities.payload import activity_of, related_record
 from integrations import errors
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
@@ -30,6 +31,8 @@ class LogCalls:
         calls = Call.objects.select_related("contact").in_bulk([job.local_record_id for job in claimed.jobs])
         known = self._known_ids(claimed)
         table = self._dispositions(provider, claimed)
+        owners = agents.ids(claimed.jobs[0].connection_id, {call.agent_email for call in calls.values()})
+        template = self._note_template(claimed)
         jobs = {str(job.local_record_id): job for job in claimed.jobs if job.local_record_id in calls}
         activities = [
             activity_of(
@@ -40,6 +43,9 @@ class LogCalls:
                 public_url=settings.PUBLIC_URL,
                 first_attempt_at=claimed.tried_before(job),
                 crm_record_id=known.get(job.local_record_id, ""),
+                related_to=related_record(calls[job.local_record_id], provider.slug),
+                note_template=template,
+                agent_id=owners.get(calls[job.local_record_id].agent_email),
             )
             for job in jobs.values()
         ]
@@ -64,6 +70,10 @@ class LogCalls:
                 local_record_id__in=[job.local_record_id for job in claimed.jobs],
             ).values_list("local_record_id", "crm_record_id")
         )
+
+    def _note_template(self, claimed: Claim) -> str:
+        chosen = CallSettings.objects.filter(tenant_id=claimed.jobs[0].tenant_id)
+        return chosen.values_list("note_template", flat=True).first() or ""
 
     def _dispositions(self, provider: CrmProvider, claimed: Claim) -> DispositionTable:
         rows = DispositionMap.objects.filter(tenant_id=claimed.jobs[0].tenant_id, crm_provider=provider.slug)

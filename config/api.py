@@ -9,6 +9,8 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
+from integrations.views import field_errors
+
 PROBLEM = {
     "type": "object",
     "properties": {
@@ -68,9 +70,9 @@ def problem(error: Exception, context: dict[str, Any]) -> Response | None:
     response = exception_handler(error, context)
     if response is None:
         return None
-    errors = list(_flatten(response.data, "")) if isinstance(error, exceptions.ValidationError) else []
+    errors = field_errors(response.data) if isinstance(error, exceptions.ValidationError) else []
     title = TITLES.get(response.status_code, "The request failed")
-    detail = "; ".join(f"{name}: {text}" if name else text for name, text in errors)
+    detail = "; ".join(f"{one['field']}: {one['message']}" if one["field"] else one["message"] for one in errors)
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": title,
@@ -78,7 +80,7 @@ def problem(error: Exception, context: dict[str, Any]) -> Response | None:
         "detail": detail or str(getattr(error, "detail", title)),
     }
     if errors:
-        body["errors"] = [{"field": name, "message": text} for name, text in errors]
+        body["errors"] = errors
     return Response(body, status=response.status_code, headers=_kept(response), content_type="application/problem+json")
 
 
@@ -86,27 +88,16 @@ def _kept(response: Response) -> dict[str, str]:
     return {name: response[name] for name in ("WWW-Authenticate", "Retry-After", "Allow") if response.has_header(name)}
 
 
-def _flatten(data: Any, path: str) -> Any:
-    if isinstance(data, dict):
-        for key, value in data.items():
-            name = "" if key == "non_field_errors" else str(key)
-            yield from _flatten(value, f"{path}.{name}".strip(".") if name else path)
-    elif isinstance(data, list):
-        for position, item in enumerate(data):
-            nested = isinstance(item, dict | list)
-            yield from _flatten(item, f"{path}[{position}]" if nested else path)
-    else:
-        yield path, str(data)
-
-
 class Schema(AutoSchema):
     """Adds the errors that any operation may answer, so that generated clients know them."""
 
-    errors = ("400", "401", "404", "429")
+    errors = ("400", "401", "403", "404", "406", "429")
+    errors_of_writes = ("409", "413", "415")
 
     def _get_response_bodies(self, direction: Literal["request", "response"] = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
-        for code in self.errors:
+        writes = self.method in {"POST", "PUT", "PATCH"}
+        for code in (*self.errors, *(self.errors_of_writes if writes else ())):
             bodies.setdefault(
                 code,
                 {
@@ -114,4 +105,4 @@ class Schema(AutoSchema):
                     "description": TITLES[int(code)],
                 },
             )
-        return bodies
+        return dict(sorted(bodies.items()))

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from activities.models import Call
+from activities.models import Call, DialerEndpoint
 from activities.targets import KIND
 from integrations.admin_base import SECRET_COLUMNS, sees_several
 from integrations.admin_connecting import again
@@ -64,6 +64,7 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
             "calls": _calls() if shown and may("activities.view_call") else [],
             "calls_url": page_url(Call, "changelist"),
             "machines": _machines(shown) if may("sync.view_workerbeat") else [],
+            "deaf": _deaf() if may("activities.view_dialerendpoint") else None,
             "sees_several": sees_several(),
         }
     )
@@ -149,6 +150,8 @@ def next_step(card: Card, may_change: bool) -> Step:
     if card.faulty_records and card.level == "warning":
         faulty = page_url(SyncRecord, "changelist", sync_status__exact="error", connection__id__exact=row.pk)
         return Step(_("See which"), faulty)
+    if card.notices and card.headline == card.notices[0].words:
+        return Step(card.notices[0].button, card.notices[0].url, urgent=True)
     if may_change and card.level != "good":
         return Step(_("Sync now"), _action_url(row, "sync_now"), urgent=True)
     return Step(_("Open"), page_url(row))
@@ -215,6 +218,19 @@ def _call_state(worst: str) -> str:
         "nowhere": (_("in no CRM"), "muted"),
     }
     return badge(*words[worst])
+
+
+def _deaf() -> dict[str, str] | None:
+    """Addresses of the dialer that don't take our messages: while they fail, and after they were switched off for it."""
+    count = DialerEndpoint.objects.exclude(failing_since=None).count()
+    if not count:
+        return None
+    words = ngettext(
+        "%(count)d webhook to the dialer fails or was switched off for failing.",
+        "%(count)d webhooks to the dialer fail or were switched off for failing.",
+        count,
+    )
+    return {"words": words % {"count": count}, "url": page_url(DialerEndpoint, "changelist", failing_since__isempty=0)}
 
 
 def _machines(shown: Sequence[Card]) -> list[dict[str, Any]]:

@@ -21,6 +21,11 @@ HISTORY = {
     "mapping.crmfield": READ_ONLY,
     "mapping.schemachange": READ_ONLY,
     "mapping.crmobject": READ_ONLY,
+    "activities.recordingplay": READ_ONLY,
+    "activities.retentionrun": READ_ONLY,
+    "activities.crmagent": READ_ONLY,
+    "activities.agentoverride": FULL,
+    "activities.callsettings": (VIEW, ADD, CHANGE),
 }
 
 ROLES: dict[str, dict[str, tuple[str, ...]]] = {
@@ -38,8 +43,11 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
         "sync.conflict": EDIT,
         "sync.quarantine": EDIT,
         "sync.rehearsal": (VIEW, ADD, CHANGE),
-        "activities.call": READ_ONLY,
+        "activities.call": EDIT,
         "activities.dispositionmap": FULL,
+        "activities.dispositioneffect": FULL,
+        "activities.dialerendpoint": FULL,
+        "activities.dialermessage": EDIT,
     },
     SUPPORT: {
         **HISTORY,
@@ -59,8 +67,11 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
         "sync.quarantine": EDIT,
         "sync.rehearsal": (VIEW, ADD, CHANGE),
         "sync.workerbeat": READ_ONLY,
-        "activities.call": READ_ONLY,
+        "activities.call": EDIT,
         "activities.dispositionmap": FULL,
+        "activities.dispositioneffect": FULL,
+        "activities.dialerendpoint": FULL,
+        "activities.dialermessage": EDIT,
         "auth.user": (VIEW, ADD, CHANGE),
         "django_q.schedule": READ_ONLY,
         "django_q.failure": READ_ONLY,

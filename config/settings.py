@@ -161,7 +161,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["integrations.authentication.ApiKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["integrations.authentication.HasTenant"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["config.parsers.FiniteJson"],
     "DEFAULT_THROTTLE_CLASSES": ["integrations.authentication.PerKeyThrottle"],
     "DEFAULT_THROTTLE_RATES": {"api_key": env.text("API_RATE", "6000/min")},
     "DEFAULT_SCHEMA_CLASS": "config.api.Schema",

@@ -37,7 +37,12 @@ def _list(title: Any, icon: str, label: str) -> Item:
         "icon": icon,
         "link": reverse_lazy(f"{pages}changelist"),
         "permission": permitted(f"{app}.view_{model}", f"{pages}changelist"),
-        "active": lambda request: _view_name(request).startswith(pages) and not _is_dead_list(request),
+        "active": lambda request: (
+            _view_name(request).startswith(pages)
+            and _view_name(request) not in (DISPOSITIONS, AGENTS)
+            and not _is_dead_list(request)
+            and not _is_review_list(request)
+        ),
     }
 
 
@@ -61,6 +66,50 @@ NEEDS_HELP: Item = {
     "active": _is_dead_list,
 }
 
+CALLS = "admin:activities_call_changelist"
+
+
+def _is_review_list(request: HttpRequest) -> bool:
+    return _view_name(request) == CALLS and "waits" in request.GET
+
+
+def _review_address(_request: HttpRequest) -> str:
+    return reverse(CALLS) + "?waits=person"
+
+
+NEEDS_PERSON: Item = {
+    "title": _("Calls that need a person"),
+    "icon": "person_search",
+    "link": _review_address,
+    "permission": permitted("activities.view_call", CALLS),
+    "active": _is_review_list,
+}
+
+SETTINGS_PAGES = "admin:activities_callsettings_"
+NOTES_PAGE = "admin:activities_callsettings_notes"
+CALL_SETTINGS: Item = {
+    "title": _("Call settings"),
+    "icon": "tune",
+    "link": reverse_lazy(f"{SETTINGS_PAGES}own"),
+    "permission": permitted("activities.view_callsettings", f"{SETTINGS_PAGES}own"),
+    "active": lambda request: _view_name(request).startswith(SETTINGS_PAGES) and _view_name(request) != NOTES_PAGE,
+}
+
+
+def _page(title: Any, icon: str, permission: str, address: str) -> Item:
+    """A menu entry for a page that is no list."""
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(address),
+        "permission": permitted(permission, address),
+        "active": lambda request: _view_name(request) == address,
+    }
+
+
+DISPOSITIONS = "admin:activities_dispositionmap_coverage"
+AGENTS = "admin:activities_agentoverride_report"
+
 NAVIGATION: list[dict[str, Any]] = [
     {
         "title": _("Overview"),
@@ -71,6 +120,8 @@ NAVIGATION: list[dict[str, Any]] = [
         "items": [
             _list(_("Contacts"), "person", "sync.contact"),
             _list(_("Calls"), "call", "activities.call"),
+            NEEDS_PERSON,
+            _list(_("Plays of recordings"), "headphones", "activities.recordingplay"),
             _list(_("Conflicts"), "call_split", "sync.conflict"),
             _list(_("Quarantine"), "shield", "sync.quarantine"),
             _list(_("Possible duplicates"), "group", "sync.matchreview"),
@@ -88,7 +139,14 @@ NAVIGATION: list[dict[str, Any]] = [
             _list(_("CRM objects"), "category", "mapping.crmobject"),
             _list(_("CRM fields"), "list_alt", "mapping.crmfield"),
             _list(_("Changes in CRM fields"), "difference", "mapping.schemachange"),
-            _list(_("Dispositions"), "label", "activities.dispositionmap"),
+            _page(_("Dispositions"), "label", "activities.view_dispositionmap", DISPOSITIONS),
+            _list(_("Disposition maps"), "sell", "activities.dispositionmap"),
+            _list(_("Effects of dispositions"), "bolt", "activities.dispositioneffect"),
+            _page(_("Agents without a user"), "person_alert", "activities.view_agentoverride", AGENTS),
+            _list(_("Agents by hand"), "support_agent", "activities.agentoverride"),
+            _list(_("CRM users"), "groups", "activities.crmagent"),
+            _page(_("Notes in the CRMs"), "edit_note", "activities.view_callsettings", NOTES_PAGE),
+            CALL_SETTINGS,
             _list(_("Conflict policy"), "gavel", "mapping.conflictpolicy"),
         ],
     },
@@ -99,8 +157,10 @@ NAVIGATION: list[dict[str, Any]] = [
             _list(_("Jobs"), "task_alt", "sync.syncjob"),
             _list(_("Sync runs"), "sync", "sync.syncrun"),
             _list(_("Certificates"), "verified", "sync.certificate"),
+            _list(_("Forgotten for its age"), "auto_delete", "activities.retentionrun"),
             _list(_("Sync records"), "link", "sync.syncrecord"),
             _list(_("Inbox"), "inbox", "sync.inboxevent"),
+            _list(_("Messages to the dialer"), "outbox", "activities.dialermessage"),
             _list(_("Cursors"), "bookmark", "sync.feedcursor"),
         ],
     },
@@ -110,6 +170,7 @@ NAVIGATION: list[dict[str, Any]] = [
             _list(_("Tenants"), "domain", "integrations.tenant"),
             _list(_("Members"), "badge", "integrations.membership"),
             _list(_("API keys"), "key", "integrations.apikey"),
+            _list(_("Webhooks to the dialer"), "webhook", "activities.dialerendpoint"),
             _list(_("Users"), "group", "auth.user"),
             _list(_("Roles"), "shield_person", "auth.group"),
         ],

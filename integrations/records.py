@@ -115,6 +115,46 @@ class CallActivity:
     first_attempt_at: datetime | None = None
     crm_record_id: str = ""
     """The activity's id when it is known to exist: update it in place."""
+    agent_id: str = ""
+    """The agent's user in this CRM, where somebody said who it is; else the e-mail decides."""
+    related_to: str = ""
+    """The account, deal or opportunity that the call was about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """A meeting that was booked in a call. `key` and `first_attempt_at` as with `CallActivity`."""
+
+    key: str
+    object_type: str
+    record_id: str
+    title: str
+    starts_at: datetime
+    ends_at: datetime
+    description: str = ""
+    location: str = ""
+    agent_email: str = ""
+    agent_id: str = ""
+    related_to: str = ""
+    first_attempt_at: datetime | None = None
+    crm_record_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUp:
+    """Something that the agent has to do later for a person. `key` and `first_attempt_at` as with `CallActivity`."""
+
+    key: str
+    object_type: str
+    record_id: str
+    title: str
+    due_at: datetime
+    description: str = ""
+    agent_email: str = ""
+    agent_id: str = ""
+    related_to: str = ""
+    first_attempt_at: datetime | None = None
+    crm_record_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Base of the REST endpoints."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rest_framework.exceptions import APIException
@@ -33,3 +34,21 @@ class TenantView(APIView):
         key: Any = self.request.auth
         found: Tenant = key.tenant
         return found
+
+
+def field_errors(faults: Any) -> list[dict[str, str]]:
+    """The faults of a body as one entry for each field, nested ones with their path."""
+    return [{"field": name, "message": text} for name, text in _flatten(faults, "")]
+
+
+def _flatten(faults: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(faults, Mapping):
+        for key, value in faults.items():
+            name = "" if key == "non_field_errors" else str(key)
+            yield from _flatten(value, f"{path}.{name}".strip(".") if name else path)
+    elif isinstance(faults, Sequence) and not isinstance(faults, str):
+        for position, item in enumerate(faults):
+            nested = isinstance(item, Mapping | list)
+            yield from _flatten(item, f"{path}[{position}]" if nested else path)
+    else:
+        yield path, str(faults)

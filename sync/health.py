@@ -1,6 +1,6 @@
 """How each connection is doing, in numbers and in a sentence with the next step. Age counts: silence is a failure too."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,6 +23,20 @@ from sync.replaying import KIND as REPLAY
 STALE_AFTER = timedelta(minutes=30)
 DAY = timedelta(hours=24)
 WORKS_EVENTS = (FETCH, REPLAY)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that goes wrong quietly and has to be mended by a person: a sentence, and where to do it as a button."""
+
+    words: str
+    button: str
+    url: str
+
+
+Adviser = Callable[[Sequence[CrmConnection]], Mapping[UUID, Sequence[Notice]]]
+ADVISERS: list[Adviser] = []
+"""Apps above add theirs when they are ready: for working connections, what they know by connection, in a fixed number of queries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +63,7 @@ class Card:
     api_calls_last_24h: int
     quota: str
     day: Day
+    notices: Sequence[Notice] = ()
 
     @property
     def tenant_id(self) -> UUID:
@@ -103,6 +118,8 @@ class Card:
                 "In sync, but %(count)d records have a value that does not fit",
                 self.faulty_records,
             ) % {"count": self.faulty_records}
+        if self.notices:
+            return "warning", self.notices[0].words
         return "good", _("Everything is in sync") if not self.queue_depth else _("Working")
 
     @property
@@ -162,10 +179,11 @@ def cards() -> list[Card]:
     now = timezone.now()
     usage, gauges = budgets.usage_of(ids, now), budgets.gauges_of(ids)
     breakers = {one.connection_id: one for one in CircuitBreaker.objects.filter(connection__in=ids)}
+    notices = _notices(connections)
     return [
         _card(one, jobs.get(one.pk, {}), records.get(one.pk, {}), read.get(one.pk, {}), breakers.get(one.pk),
               failed.get(one.pk, 0), _quota(gauges.get(one.pk, ())),
-              budgets.day(one, usage.get(one.pk, ()), gauges.get(one.pk, ()), now))
+              budgets.day(one, usage.get(one.pk, ()), gauges.get(one.pk, ()), now), notices.get(one.pk, ()))
         for one in connections
     ]  # fmt: skip
 
@@ -195,6 +213,7 @@ def _card(
     failed_events: int,
     quota: str,
     day: Day,
+    notices: Sequence[Notice],
 ) -> Card:
     finished = jobs.get("done", 0) + jobs.get("died", 0)
     latency: timedelta | None = jobs.get("latency")
@@ -217,6 +236,7 @@ def _card(
         api_calls_last_24h=day.last_24h,
         quota=quota,
         day=day,
+        notices=notices,
     )
 
 
@@ -227,6 +247,15 @@ def _failed_events(connections: Iterable[UUID]) -> dict[UUID, int]:
         return {}
     rows = InboxEvent.objects.filter(connection__in=ids, state=InboxEvent.State.FAILED).order_by()
     return dict(rows.values("connection_id").annotate(count=Count("pk")).values_list("connection_id", "count"))
+
+
+def _notices(connections: Sequence[CrmConnection]) -> dict[UUID, list[Notice]]:
+    working = [one for one in connections if one.status == CrmConnection.Status.CONNECTED]
+    found: dict[UUID, list[Notice]] = {}
+    for adviser in ADVISERS if working else ():
+        for connection_id, told in adviser(working).items():
+            found.setdefault(connection_id, []).extend(told)
+    return found
 
 
 def _grouped(rows: Any) -> dict[UUID, dict[str, Any]]:

@@ -15,8 +15,8 @@ from typing import Any
 from django.conf import settings
 from django.db import connection as database
 from django.db import models, transaction
-from django.db.models.expressions import DatabaseDefault
 from django.db.models.functions import Now
+from django.dispatch import Signal
 from django.utils import timezone
 from django_q.tasks import async_task
 
@@ -33,6 +33,10 @@ LOST_WAKE_UP = timedelta(seconds=30)
 
 FOR_GOOD = "account_replaced"
 """Cause of dead jobs that must never be tried again: their account is gone, and their ids mean others in the new one."""
+
+
+jobs_ended = Signal()
+"""Sent in the transaction that writes down that `jobs` are done or dead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,7 @@ def enqueue(jobs: Iterable[SyncJob]) -> None:
 def _given(row: SyncJob) -> dict[str, Any]:
     refuse_other_tenant(row)
     given = {name: getattr(row, name) for name in _GIVEN}
-    return given | {"not_before": None if isinstance(row.not_before, DatabaseDefault) else row.not_before}
+    return given | {"not_before": row.not_before if isinstance(row.not_before, datetime) else None}
 
 
 _GIVEN = ("tenant_id", "connection_id", "kind", "key", "local_record_id", "payload", "lane", "run_id")
@@ -256,8 +260,10 @@ def settle(claimed: Claim, outcomes: Sequence[Outcome]) -> None:
         )
     }
     rows = [_settled(held[outcome.job.pk], outcome, claimed) for outcome in outcomes if outcome.job.pk in held]
+    ended = [row for row in rows if row.state != SyncJob.State.READY]
     _yield_to_twins(rows)
     upsert(SyncJob, rows, _SETTLED_FIELDS)
+    jobs_ended.send(settle, jobs=ended)
 
 
 _SETTLED_FIELDS = [

@@ -16,6 +16,7 @@ from integrations.models import CrmConnection
 from sync import departed, do_not_call, snapshots
 from sync.bulk import upsert
 from sync.holding import lock_tenant
+from sync.linked import contacts_linked
 from sync.merge import DO_NOT_CALL
 from sync.models import MatchReview, SyncRecord
 from sync.pushes import CONTACTS
@@ -47,6 +48,9 @@ def keep(connection: CrmConnection, changes: Sequence["Change"]) -> None:
             _note(change.link, change, now)
     snapshots.forget(rows)
     upsert(SyncRecord, list(rows.values()), LINK_FIELDS)
+    new = [change.contact.pk for change in told if change.link is not None and change.link.pk not in held]
+    if new:
+        contacts_linked.send(sender=SyncRecord, connection=connection, contact_ids=new)
     _mark_gone(connection, told, now)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sync import departed, finding, holding, pushes, snapshots
 from sync.bulk import insert, update, upsert
+from sync.linked import contacts_linked
 from sync.merge import DO_NOT_CALL, at, same
 from sync.models import Contact, FieldChange, Lane, SyncRecord
 from sync.page import Source, Work
@@ -34,6 +35,8 @@ def write(source: Source, works: Sequence[Work], now: datetime) -> None:
     }
     departed.take_over(source.connection, heirs, now)
     upsert(SyncRecord, [link for _work, link in links], LINK_FIELDS)
+    if heirs:
+        contacts_linked.send(sender=SyncRecord, connection=source.connection, contact_ids=list(heirs))
     snapshots.keep(source.connection, works, [link for _work, link in links], partial=source.fills_only)
     finding.note_doubts(source, links)
     insert(FieldChange, [row for work in touched for row in _history(source, work, now)])

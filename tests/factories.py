@@ -10,7 +10,18 @@ from django.utils import timezone
 from django_q.models import Failure, OrmQ, Schedule, Success
 from django_q.signing import SignedPackage
 
-from activities.models import Call, DispositionMap
+from activities.models import (
+    AgentOverride,
+    Call,
+    CallSettings,
+    CrmAgent,
+    DialerEndpoint,
+    DialerMessage,
+    DispositionEffect,
+    DispositionMap,
+    RecordingPlay,
+    RetentionRun,
+)
 from activities.targets import KIND
 from integrations import tenancy
 from integrations.access import SUPPORT, TENANT_ADMIN
@@ -46,7 +57,8 @@ ACCESS_TOKEN = "pat-na1-0f3c-ACCESS-TOKEN-VALUE-9a1b"
 REFRESH_TOKEN = "refresh-REFRESH-TOKEN-VALUE-7c2d-0000"
 CLIENT_SECRET = "client-CLIENT-SECRET-VALUE-5e3f-1111"
 PRIVATE_KEY = "-----BEGIN PRIVATE KEY-----\nMIIPRIVATEKEYVALUE0000\n-----END PRIVATE KEY-----\n"
-SECRETS = (ACCESS_TOKEN, REFRESH_TOKEN, CLIENT_SECRET, "MIIPRIVATEKEYVALUE0000")
+DIALER_SECRET = "whsec_RElBTEVSLVNFQ1JFVC1WQUxVRS0wMDAw"
+SECRETS = (ACCESS_TOKEN, REFRESH_TOKEN, CLIENT_SECRET, "MIIPRIVATEKEYVALUE0000", DIALER_SECRET)
 
 
 def now() -> datetime:
@@ -180,6 +192,21 @@ def policy(owner: Tenant) -> ConflictPolicy:
 def disposition(owner: Tenant, name: str = "Connected", **fields: Any) -> DispositionMap:
     defaults = {"crm_provider": "hubspot", "values": {"hs_call_disposition": f"of-{owner.slug}"}}
     return _make(DispositionMap, tenant=owner, disposition=name, **{**defaults, **fields})
+
+
+def disposition_effect(owner: Tenant, name: str = "Not Interested", **fields: Any) -> DispositionEffect:
+    return _make(DispositionEffect, tenant=owner, disposition=name, **{"lead_status": f"of-{owner.slug}", **fields})
+
+
+def crm_agent(of: CrmConnection, name: str = "Jane Doe", **fields: Any) -> CrmAgent:
+    email = f"{name.lower().replace(' ', '.')}@{of.tenant.slug}.example"
+    defaults = {"crm_user_id": f"{of.tenant.slug}-{name}", "email": email, "name": name, "seen_at": now()}
+    return _make(CrmAgent, tenant_id=of.tenant_id, connection=of, **{**defaults, **fields})
+
+
+def agent_override(of: CrmConnection, **fields: Any) -> AgentOverride:
+    defaults = {"agent_email": f"agent@{of.tenant.slug}.example", "crm_user_id": f"{of.tenant.slug}-Jane Doe"}
+    return _make(AgentOverride, tenant_id=of.tenant_id, connection=of, **{**defaults, **fields})
 
 
 # --- people and work ------------------------------------------------------------------------------------------------
@@ -326,6 +353,31 @@ def call(owner: Tenant, about: Contact | None = None, **fields: Any) -> Call:
     return _make(Call, tenant=owner, contact=about, **{**defaults, **fields})
 
 
+def call_settings(owner: Tenant, **fields: Any) -> CallSettings:
+    secrets = {"access_key_id": "AKIDOFTHETESTS", "secret_access_key": CLIENT_SECRET, "signer_secret": CLIENT_SECRET}
+    return _make(CallSettings, tenant=owner, recording_secrets=secrets, **fields)
+
+
+def play(of: Call, **fields: Any) -> RecordingPlay:
+    defaults = {"way": "member", "who": f"admin-of-{of.tenant.slug}", "address": "192.0.2.7", "outcome": "played"}
+    return _make(RecordingPlay, tenant_id=of.tenant_id, call=of, **{**defaults, **fields})
+
+
+def retention_run(owner: Tenant) -> RetentionRun:
+    return _make(RetentionRun, tenant=owner, recordings=3, texts=2)
+
+
+def dialer_endpoint(owner: Tenant, **fields: Any) -> DialerEndpoint:
+    defaults = {"url": f"https://{owner.slug}.example.com/calls", "secret": DIALER_SECRET}
+    return _make(DialerEndpoint, tenant=owner, **{**defaults, **fields})
+
+
+def dialer_message(of: DialerEndpoint, **fields: Any) -> DialerMessage:
+    said = {"type": "call.logged", "data": {"external_id": f"of {of.tenant.slug}"}}
+    defaults = {"event": "call.logged", "payload": said, "state": "dead", "error": f"Refused for {of.tenant.slug}"}
+    return _make(DialerMessage, tenant_id=of.tenant_id, endpoint=of, **{**defaults, **fields})
+
+
 def call_job(of: CrmConnection, about: Call, **fields: Any) -> SyncJob:
     return job(of, **{"kind": KIND, "key": str(about.pk), "local_record_id": about.pk, "lane": Lane.CALLS, **fields})
 
@@ -376,12 +428,15 @@ def world(owner: Tenant) -> World:
     first = connection(owner)
     grace = contact(owner)
     linked, called = link(first, grace), call(owner, grace)
+    told = dialer_endpoint(owner)
     call_job(first, called, state="dead", error=f"Refused for {owner.slug}", finished_at=now())
     rows: list[Any] = [
         owner, first, grace, linked, called, api_key(owner), breaker(first), rate_window(first), usage(first), mapping(owner),
         mapping_version(owner), crm_field(first), crm_object(first), schema_change(first), policy(owner), disposition(owner),
-        run(first), certificate(first), rehearsal(first), dead_job(first), event(first),
-        cursor(first), conflict(linked, grace), quarantine(linked, grace),
+        disposition_effect(owner), crm_agent(first), agent_override(first),
+        call_settings(owner), play(called), retention_run(owner), run(first), certificate(first), rehearsal(first),
+        dead_job(first), event(first),
+        cursor(first), told, dialer_message(told), conflict(linked, grace), quarantine(linked, grace),
         change(grace), review(grace), worker_beat(), finished_task(Success), finished_task(Failure),
         queued_task(), Schedule.objects.create(name=f"of {owner.slug}", func="sync.tasks.sweep"), Group.objects.first(),
     ]  # fmt: skip

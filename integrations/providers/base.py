@@ -28,7 +28,9 @@ from integrations.records import (
     Fetched,
     FieldSpec,
     Finding,
+    FollowUp,
     MappingDefault,
+    Meeting,
     OAuthApp,
     RateHint,
     RateLimit,
@@ -105,6 +107,10 @@ class CrmProvider(ABC):
     """Object types that hold people to dial, in the order to pull them."""
     call_type: ClassVar[str]
     """Object type that a logged call becomes."""
+    meeting_type: ClassVar[str] = ""
+    """Object type that a booked meeting becomes; empty: this CRM keeps none."""
+    follow_up_type: ClassVar[str] = ""
+    """Object type that a follow-up becomes; empty: this CRM keeps none."""
     credential_forms: ClassVar[Mapping[str, tuple[str, ...]]]
     """Kind of credential → keys it must have, as `connect_crm` takes them. `a|b` means one of them."""
     default_limits: ClassVar[tuple[RateLimit, ...]]
@@ -114,6 +120,8 @@ class CrmProvider(ABC):
     default_dispositions: ClassVar[Mapping[str, Mapping[str, Any]]]
     object_types: ClassVar[tuple[str, ...]] = ()
     """Every object type that `describe`, `fetch` and `write` know; people and calls among them."""
+    note_limit: ClassVar[int] = 0
+    """Characters of a call's notes that this CRM takes, what we add ourselves included; 0: it names no limit."""
     call_batch_size: ClassVar[int] = 1
     write_batch_size: ClassVar[int] = 1
     """How many records one `write` takes."""
@@ -235,6 +243,16 @@ class CrmProvider(ABC):
         """Makes the app send everything we use to `url`. Safe to repeat. Returns what was changed, in sentences."""
         raise errors.Unsupported(f"{cls.label} has no webhooks of an app.")
 
+    # --- what calls say -----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def call_choice(cls, path: str, value: str, choices: Sequence[tuple[str, str]]) -> str | None:
+        """Which of a call field's choices, as (value, label), this value of a disposition map is written as.
+
+        Empty where this CRM keeps the word as text instead; None where it has no such choice (any more).
+        """
+        return value if value in {one for one, _label in choices} else None
+
     # --- answers ----------------------------------------------------------------------------------------------------
 
     @classmethod
@@ -350,6 +368,14 @@ class CrmProvider(ABC):
         An error that concerns one call stands in its `Written`; one that concerns all of them is raised. A call with
         `first_attempt_at` may have been written by an earlier try and is looked up or upserted, never posted blindly.
         """
+
+    def book_meetings(self, meetings: Sequence[Meeting]) -> list[Written]:
+        """Writes at most `call_batch_size` meetings under the same promises as `log_calls`."""
+        raise errors.Unsupported(f"{self.label} keeps no meetings that we could write.")
+
+    def set_follow_ups(self, follow_ups: Sequence[FollowUp]) -> list[Written]:
+        """Writes at most `call_batch_size` follow-ups under the same promises as `log_calls`."""
+        raise errors.Unsupported(f"{self.label} keeps no tasks that we could write.")
 
     @abstractmethod
     def record_url(self, object_type: str, record_id: str) -> str:

@@ -55,6 +55,20 @@ class LoggedCall:
     outcome: str
 
 
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """A meeting or a follow-up as the fake CRM holds it, in words that any demo or test can compare."""
+
+    key: str
+    """As with `LoggedCall`."""
+    record_id: str
+    title: str
+    at: str
+    """The start, or when it is due: a time, or the day alone where the CRM keeps no more."""
+    text: str = ""
+    owner: str = ""
+
+
 Handler = Callable[..., Answer]
 
 
@@ -103,6 +117,14 @@ class Service:
     def logged_calls(self) -> list[LoggedCall]:
         """Every call that was logged here, twins included."""
         raise LookupError(f"The {self.slug} sandbox logs no calls.")
+
+    def meetings(self) -> list[Agreed]:
+        """Every meeting that was booked here, twins included."""
+        raise LookupError(f"The {self.slug} sandbox books no meetings.")
+
+    def follow_ups(self) -> list[Agreed]:
+        """Every follow-up that was set here, twins included."""
+        raise LookupError(f"The {self.slug} sandbox sets no follow-ups.")
 
     def key_of(self, call_id: str) -> str:
         """What a call id of ours looks like in a logged call."""

@@ -112,13 +112,18 @@ def _fill(ours: World) -> None:
         of_connection: list[Callable[[CrmConnection], Any]] = [
             factories.breaker, factories.rate_window, factories.usage, factories.crm_field, factories.run, factories.event,
             factories.cursor, factories.dead_job, factories.consent_attempt, factories.schema_change, factories.crm_object,
-            factories.certificate, factories.rehearsal,
+            factories.certificate, factories.rehearsal, factories.crm_agent, factories.agent_override,
         ]  # fmt: skip
         for make in of_connection:
             make(linked)
         factories.mapping(owner)
         factories.mapping_version(owner)
         factories.disposition(owner)
+        factories.disposition_effect(owner)
+        factories.call_settings(owner)
+        factories.play(called)
+        factories.retention_run(owner)
+        factories.dialer_message(factories.dialer_endpoint(owner))
         factories.conflict(record, person)
         factories.quarantine(record, person)
         factories.change(person)

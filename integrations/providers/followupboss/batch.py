@@ -1,15 +1,18 @@
 """One answer for each record of a batch, where the service takes records one by one."""
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from integrations import errors
-from integrations.records import RecordWrite, Written
+from integrations.records import FollowUp, Meeting, RecordWrite, Written
+
+Write = TypeVar("Write", bound=RecordWrite | Meeting | FollowUp)
 
 CONCERNS_EVERYTHING = frozenset({"account_expired", "system_not_registered", "foreign_host"})
 """Causes of a FixConfig that the next record would meet as well."""
 
 
-def write_each(writes: Sequence[RecordWrite], write: Callable[[RecordWrite], Written]) -> list[Written]:
+def write_each(writes: Sequence[Write], write: Callable[[Write], Written]) -> list[Written]:
     """A stumble in the middle keeps what was written so far: it stands at that record and at those not tried yet.
 
     Raises what concerns all records, and a stumble at the first.
@@ -27,13 +30,12 @@ def write_each(writes: Sequence[RecordWrite], write: Callable[[RecordWrite], Wri
         except errors.Retry as error:
             if not done:
                 raise
-            rest = writes[place + 1 :]
-            return [
-                *done,
-                Written(one.key, error=error),
-                *(Written(later.key, error=_untried(error)) for later in rest),
-            ]
+            return [*done, Written(one.key, error=error), *_put_off(writes[place + 1 :], error)]
     return done
+
+
+def _put_off(writes: Sequence[Write], error: errors.Retry) -> list[Written]:
+    return [Written(one.key, error=_untried(error)) for one in writes]
 
 
 def _untried(error: errors.Retry) -> errors.Retry:

@@ -5,7 +5,7 @@ for by its marker among the person's recent calls, and adopted if found. 4xx ans
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -14,9 +14,9 @@ from integrations import errors
 from integrations.providers.base import Api
 from integrations.providers.followupboss import listing
 from integrations.providers.followupboss.activities import is_hidden
+from integrations.providers.followupboss.agents import Agents
 from integrations.providers.followupboss.batch import CONCERNS_EVERYTHING
 from integrations.providers.followupboss.call_events import OWN_FORM, EventForm
-from integrations.providers.followupboss.directory import Directory
 from integrations.providers.followupboss.events import Callers
 from integrations.providers.followupboss.marking import LOOK_BACK, marker_of, note_of
 from integrations.providers.followupboss.newcomers import judged
@@ -43,7 +43,7 @@ class CallLog:
         self,
         connection: Connection,
         api: Api,
-        directory: Directory,
+        agents: Agents,
         sees_everybody: Callable[[], bool],
         callers: Callers,
         events: EventForm,
@@ -51,7 +51,7 @@ class CallLog:
     ) -> None:
         self._connection = connection
         self._api = api
-        self._directory = directory
+        self._agents = agents
         self._sees_everybody = sees_everybody
         self._callers = callers
         self._events = events
@@ -102,7 +102,7 @@ class CallLog:
 
     def _post_as_agent(self, call: CallActivity) -> dict[str, Any]:
         body = _body(call, self._connection.timezone)
-        user_id = self._user_of(call)
+        user_id = self._agents.user_of(call)
         try:
             return self._post({**body, "userId": user_id} if user_id else body)
         except errors.FixConfig:
@@ -141,15 +141,6 @@ class CallLog:
             )
         return alike[0] if alike else None
 
-    def _user_of(self, call: CallActivity) -> int | None:
-        """The agent's user, where we may log in somebody else's name."""
-        if not call.agent_email:
-            return None
-        try:
-            return self._directory.user_id(call.agent_email) if self._sees_everybody() else None
-        except errors.FixConfig:
-            return None
-
     def _refuses_everything(self) -> bool:
         """Whether a refusal was about the account (it has lapsed) and not about this one call."""
         try:
@@ -163,8 +154,18 @@ class CallLog:
 
 
 def outcome_of(call: CallActivity) -> str:
-    word = str(call.outcome.get("outcome") or call.disposition)
+    return translated(str(call.outcome.get("outcome") or call.disposition))
+
+
+def translated(word: str) -> str:
+    """The service's outcome for a dialer's word; empty where it has none."""
     return TRANSLATIONS.get(re.sub(r"[^a-z]+", " ", word.lower()).strip(), "")
+
+
+def choice_of(word: str, choices: Sequence[tuple[str, str]]) -> str | None:
+    """The service has no word for a plain conversation: the note says it."""
+    found = translated(word)
+    return found if found in {value for value, _label in choices} or word.strip().lower() == "connected" else None
 
 
 def _changeable(call: CallActivity, timezone: str) -> dict[str, Any]:

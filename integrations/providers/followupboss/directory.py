@@ -85,6 +85,11 @@ class Directory:
         found = self._active("email", email)
         return found[0] if found else None
 
+    def active_id(self, user_id: str) -> int | None:
+        """The same id as a number, if such a user is active."""
+        found = (int(user["id"]) for user in self.users if str(user.get("id")) == user_id and is_active(user))
+        return next(found, None) if user_id else None
+
     def user_id_by_name(self, name: str) -> int | None:
         """The only active user of this name; names are not unique."""
         found = self._active("name", name)

@@ -25,7 +25,8 @@ def note_of(call: CallActivity, timezone: str) -> str:
     """The real start stands in the note, since `created` is the time of our request and can't be set."""
     started = call.started_at.astimezone(zone(timezone))
     head = f"Disposition: {call.disposition}\nStarted {started:%Y-%m-%d %H:%M %Z}, {_clock(call.duration_seconds)}"
-    return marked("\n".join(part for part in (head, call.notes.strip()) if part), call.key)
+    related = f"Related deal: {call.related_to}" if call.related_to else ""
+    return marked("\n".join(part for part in (head, call.notes.strip(), related) if part), call.key)
 
 
 def _clock(seconds: int) -> str:

@@ -13,8 +13,10 @@ from integrations.providers.base import Api, CrmProvider, TokenCall
 from integrations.providers.followupboss import call_events, defaults, failures, oauth, quotas, webhooks
 from integrations.providers.followupboss.activities import KINDS, ActivityReader, Kind
 from integrations.providers.followupboss.activity_writing import ActivityWriter
+from integrations.providers.followupboss.agents import Agents
+from integrations.providers.followupboss.appointments import APPOINTMENTS, TASKS, Appointments
 from integrations.providers.followupboss.batch import write_each
-from integrations.providers.followupboss.calls import CallLog
+from integrations.providers.followupboss.calls import CallLog, choice_of
 from integrations.providers.followupboss.custom_fields import CustomFields
 from integrations.providers.followupboss.directory import Directory
 from integrations.providers.followupboss.events import Callers, Events
@@ -38,6 +40,8 @@ from integrations.records import (
     Fetched,
     FieldSpec,
     Finding,
+    FollowUp,
+    Meeting,
     OAuthApp,
     RateHint,
     RecordWrite,
@@ -64,6 +68,8 @@ class Provider(CrmProvider):
     hosts = ("api.followupboss.com", WEB_HOST)
     person_types = ("people",)
     call_type = "calls"
+    meeting_type = APPOINTMENTS
+    follow_up_type = TASKS
     credential_forms = {"api_key": ("api_key",), "oauth": ("access_token", "refresh_token")}
     default_limits = quotas.LIMITS
     default_mappings = defaults.MAPPINGS
@@ -91,7 +97,13 @@ class Provider(CrmProvider):
         self._activity_writer = ActivityWriter(api, self.activities, self.directory, self._sees_everybody, self.events)
         form = call_events.EventForm(self.events, connection.timezone)
         callers = Callers(self.people, self.events)
-        self._calls = CallLog(connection, api, self.directory, self._sees_everybody, callers, form, self._person_url)
+        agents = Agents(self.directory, self._sees_everybody)
+        self._calls = CallLog(connection, api, agents, self._sees_everybody, callers, form, self._person_url)
+        self._appointments = Appointments(connection, api, agents, self._sees_everybody, self._person_url)
+
+    @classmethod
+    def call_choice(cls, path: str, value: str, choices: Sequence[tuple[str, str]]) -> str | None:
+        return choice_of(value, choices) if path == "outcome" else super().call_choice(path, value, choices)
 
     # --- before there is a connection -------------------------------------------------------------------------------
 
@@ -248,6 +260,12 @@ class Provider(CrmProvider):
 
     def log_calls(self, calls: Sequence[CallActivity]) -> list[Written]:
         return [self._calls.log(call) for call in calls]
+
+    def book_meetings(self, meetings: Sequence[Meeting]) -> list[Written]:
+        return self._appointments.book(meetings)
+
+    def set_follow_ups(self, follow_ups: Sequence[FollowUp]) -> list[Written]:
+        return self._appointments.follow_up(follow_ups)
 
     def log_event(
         self, payload: Mapping[str, Any], *, received_at: datetime, first_attempt_at: datetime | None = None

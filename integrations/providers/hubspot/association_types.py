@@ -21,6 +21,17 @@ TYPE_IDS: Mapping[Pair, int] = {
     ("companies", "deals"): 342,
     ("notes", "contacts"): 202,
     ("tasks", "contacts"): 204,
+    ("contacts", "tasks"): 203,
+    ("tasks", "companies"): 192,
+    ("companies", "tasks"): 191,
+    ("tasks", "deals"): 216,
+    ("deals", "tasks"): 215,
+    ("meetings", "contacts"): 200,
+    ("contacts", "meetings"): 199,
+    ("meetings", "companies"): 188,
+    ("companies", "meetings"): 187,
+    ("meetings", "deals"): 212,
+    ("deals", "meetings"): 211,
 }
 """(from, to) → the type without a label, which "default" stands for."""
 

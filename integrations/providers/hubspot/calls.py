@@ -1,108 +1,118 @@
-"""Logs calls, each once: upsert by our id, then tie to the contact. Both may be repeated without harm.
+"""Logs calls, and what was agreed in them, each once: upsert by our key, then tie to the contact. Both may be repeated
+without harm.
 
-An account that refuses the unique property gets plain creates with the contact inside and a mark in the text; there, a
-call that an earlier attempt may have written is looked up first. A call whose HubSpot id is known is updated in place.
+An account that refuses the unique property gets plain creates with the contact inside and a mark in the text; there, an
+activity that an earlier attempt may have written is looked up first. One whose HubSpot id is known is updated in place.
 """
 
-import html
 import logging
-import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
+from typing import Any, Generic
 
 from integrations import errors
 from integrations.providers.base import Api
-from integrations.providers.hubspot import outcomes
 from integrations.providers.hubspot.association_types import type_spec
 from integrations.providers.hubspot.batches import Result, Stored, write_batch
+from integrations.providers.hubspot.forms import OWNER, Activity, Form
 from integrations.providers.hubspot.linking import link_contacts
-from integrations.providers.hubspot.lookup import ID_PROPERTY, find_calls, is_of, mark
-from integrations.providers.hubspot.outcomes import Outcomes
+from integrations.providers.hubspot.lookup import find_by_key, find_marked, mark
 from integrations.providers.hubspot.owners import Owners
 from integrations.providers.hubspot.properties import is_unique
-from integrations.records import CallActivity, Direction, Written
+from integrations.providers.hubspot.relating import relate
+from integrations.providers.hubspot.texts import rich_text
+from integrations.records import Written
 
 log = logging.getLogger(__name__)
-
-CALL_TO_CONTACT = type_spec(("calls", "contacts"))
-STATUS = "COMPLETED"
-BODY_ROOM = 65_000
-"""A property holds 65,536 characters; the rest is for the mark."""
-DISPENSABLE = frozenset({outcomes.PROPERTY, "hubspot_owner_id"})
-"""Better a call without these than no call."""
 
 RecordUrl = Callable[[str, str], str]
 
 
-class CallLog:
-    def __init__(self, api: Api, owners: Owners, remembered: Mapping[str, Any], record_url: RecordUrl) -> None:
+class ActivityLog(Generic[Activity]):
+    """Writes one form of activity; see `forms`."""
+
+    def __init__(
+        self, form: Form[Activity], api: Api, owners: Owners, remembered: Mapping[str, Any], record_url: RecordUrl
+    ) -> None:
+        self._form: Form[Activity] = form
+        self._place = form.place
         self._api = api
         self._owners = owners
-        self._outcomes = Outcomes(api)
         self._record_url = record_url
-        self._upserts = bool(remembered.get("call_upsert"))
-        since = remembered.get("call_upsert_since")
+        self._upserts = bool(remembered.get(form.remembered))
+        since = remembered.get(f"{form.remembered}_since")
         self._upserts_since = datetime.fromisoformat(since) if since else None
 
-    def log(self, calls: Sequence[CallActivity]) -> list[Written]:
-        by_key = {call.key: call for call in calls}
+    def log(self, activities: Sequence[Activity]) -> list[Written]:
+        by_key = {one.key: one for one in activities}
         results, linked = self._write(list(by_key.values()))
-        stored = {key: result.id for key, result in results.items() if isinstance(result, Stored) and key not in linked}
-        failed = link_contacts(self._api, {key: (call_id, by_key[key].record_id) for key, call_id in stored.items()})
+        stored = {key: result.id for key, result in results.items() if isinstance(result, Stored)}
+        pairs = {key: (found, by_key[key].record_id) for key, found in stored.items() if key not in linked}
+        failed = link_contacts(self._api, pairs, self._place.object_type)
+        related = {key: (found, by_key[key].related_to) for key, found in stored.items() if by_key[key].related_to}
+        failed = relate(self._api, self._place.object_type, related) | failed
         return [self._written(key, results[key], failed.get(key)) for key in by_key]
 
     def _written(self, key: str, result: Result, unlinked: errors.CrmError | None) -> Written:
         if isinstance(result, errors.CrmError):
             return Written(key, error=result)
-        url = result.url or self._record_url("calls", result.id)
+        url = result.url or self._record_url(self._place.object_type, result.id)
         return Written(key, id=result.id, url=url, created=result.created, error=unlinked)
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
-    def _write(self, calls: Sequence[CallActivity]) -> tuple[dict[str, Result], set[str]]:
-        """What became of each call, and which of them are already tied to their contact."""
-        ids = {call.key: call.crm_record_id for call in calls if call.crm_record_id}
-        ids |= find_calls(self._api, [call for call in calls if call.key not in ids and self._may_hide(call)])
-        results = self._send("update", [call for call in calls if call.key in ids], ids)
-        new = [call for call in calls if call.key not in ids]
+    def _write(self, activities: Sequence[Activity]) -> tuple[dict[str, Result], set[str]]:
+        """What became of each, and which of them are already tied to their contact."""
+        ids = {one.key: one.crm_record_id for one in activities if one.crm_record_id}
+        ids |= self._find([one for one in activities if one.key not in ids and one.first_attempt_at is not None])
+        results = self._send("update", [one for one in activities if one.key in ids], ids)
+        new = [one for one in activities if one.key not in ids]
         if not self._upserts:
-            return results | self._send("create", new), {call.key for call in new}
+            return results | self._send("create", new), {one.key for one in new}
         upserted = self._upsert(new)
         if upserted is not None:
             return results | upserted, set()
-        log.warning("HubSpot refused to upsert calls by %s: they are created with a mark instead.", ID_PROPERTY)
+        log.warning("HubSpot refused to upsert by %s: a mark in the text takes its place.", self._place.key_property)
         self._upserts = False
         created, linked = self._write(new)
         return results | created, linked
 
-    def _may_hide(self, call: CallActivity) -> bool:
-        """Whether an upsert would miss what an earlier attempt wrote."""
-        if call.first_attempt_at is None:
-            return False
-        return not self._upserts or (self._upserts_since is not None and call.first_attempt_at < self._upserts_since)
+    def _find(self, tried: Sequence[Activity]) -> dict[str, str]:
+        """Ids of what an earlier attempt wrote, as far as an upsert would miss it, or would undo what people changed."""
+        hidden = [one for one in tried if self._may_hide(one)]
+        found = find_marked(self._api, self._place, hidden)
+        keyed = [one.key for one in tried if self._form.set_once and self._upserts and one.key not in found]
+        return found | (find_by_key(self._api, self._place, keyed) if keyed else {})
 
-    def _upsert(self, calls: Sequence[CallActivity]) -> dict[str, Result] | None:
+    def _may_hide(self, one: Activity) -> bool:
+        """Whether an upsert would miss what an earlier attempt wrote."""
+        if one.first_attempt_at is None:
+            return False
+        return not self._upserts or (self._upserts_since is not None and one.first_attempt_at < self._upserts_since)
+
+    def _upsert(self, activities: Sequence[Activity]) -> dict[str, Result] | None:
         """None when the account does not let us, or no longer: somebody may have deleted the property."""
         try:
-            results = self._send("upsert", calls)
+            results = self._send("upsert", activities)
         except errors.FixConfig:
             return None
         refused = [isinstance(result, errors.FixData | errors.Gone) for result in results.values()]
-        return None if refused and all(refused) and not is_unique(self._api) else results
+        return None if refused and all(refused) and not is_unique(self._api, self._place.object_type) else results
 
     def _send(
-        self, action: str, calls: Sequence[CallActivity], ids: Mapping[str, str] | None = None
+        self, action: str, activities: Sequence[Activity], ids: Mapping[str, str] | None = None
     ) -> dict[str, Result]:
-        inputs = {call.key: self._input(action, call, (ids or {}).get(call.key, "")) for call in calls}
+        inputs = {one.key: self._input(action, one, (ids or {}).get(one.key, "")) for one in activities}
         results = self._send_inputs(action, inputs)
         again = {
             key: _without(inputs[key], result.fields)
             for key, result in results.items()
-            if isinstance(result, errors.FixData) and result.fields and DISPENSABLE.issuperset(result.fields)
+            if isinstance(result, errors.FixData) and result.fields and self._form.dispensable.issuperset(result.fields)
         }
         if again:
-            log.warning("HubSpot refused outcome or owner of %d calls: they are logged without.", len(again))
+            log.warning(
+                "HubSpot refused outcome or owner of %d %s: they go without.", len(again), self._place.object_type
+            )
         return results | self._send_inputs(action, again)
 
     def _send_inputs(self, action: str, inputs: Mapping[str, dict[str, Any]]) -> dict[str, Result]:
@@ -110,55 +120,32 @@ class CallLog:
 
         def key_of(record: Mapping[str, Any]) -> str:
             by_id = (key for key in keys if inputs[key].get("id") == str(record["id"]))
-            return next(by_id, "") or next((key for key in keys if is_of(key, record)), "")
+            return next(by_id, "") or next((key for key in keys if self._place.holds(key, record)), "")
 
-        results = write_batch(self._api, "calls", action, inputs, key_of)
+        results = write_batch(self._api, self._place.object_type, action, inputs, key_of)
         return {key: _lost_race(result) for key, result in results.items()}
 
-    # --- one call ---------------------------------------------------------------------------------------------------
+    # --- one activity -----------------------------------------------------------------------------------------------
 
-    def _input(self, action: str, call: CallActivity, call_id: str) -> dict[str, Any]:
-        properties = self._properties(call)
+    def _input(self, action: str, one: Activity, known_id: str) -> dict[str, Any]:
+        properties = self._properties(one)
         if action == "upsert":
-            return {"id": call.key, "idProperty": ID_PROPERTY, "properties": properties}
+            return {"id": one.key, "idProperty": self._place.key_property, "properties": properties}
         if action == "update":
-            return {"id": call_id, "properties": properties}
-        contact = {"to": {"id": call.record_id}, "types": [CALL_TO_CONTACT]}
+            kept = {name: value for name, value in properties.items() if name not in self._form.set_once}
+            return {"id": known_id, "properties": kept}
+        contact = {"to": {"id": one.record_id}, "types": [type_spec((self._place.object_type, "contacts"))]}
         return {"properties": properties, "associations": [contact]}
 
-    def _properties(self, call: CallActivity) -> dict[str, str]:
-        word = call.outcome.get(outcomes.PROPERTY) if call.outcome else call.disposition
-        ours, theirs = _numbers(call)
-        wanted = {
-            "hs_timestamp": call.started_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "hs_call_title": call.subject or f"Call - {call.disposition}",
-            "hs_call_duration": str(call.duration_seconds * 1000),
-            "hs_call_direction": call.direction.value.upper(),
-            "hs_call_status": STATUS,
-            "hs_call_from_number": ours if call.direction == Direction.OUTBOUND else theirs,
-            "hs_call_to_number": theirs if call.direction == Direction.OUTBOUND else ours,
-            "hs_call_recording_url": call.recording_url,
-            "hubspot_owner_id": self._owners.id_of(call.agent_email),
-            **{name: str(value) for name, value in call.outcome.items()},
-            outcomes.PROPERTY: self._outcomes.guid(str(word or "")),
-        }
-        identity = {ID_PROPERTY: call.key} if self._upserts else {}
-        body = rich_text(call.notes) + ("" if self._upserts else f"<br>{mark(call.key)}")
-        return {**{name: value for name, value in wanted.items() if value}, **identity, "hs_call_body": body}
+    def _properties(self, one: Activity) -> dict[str, str]:
+        given = {OWNER: self._owner_of(one), **self._form.properties(one)}
+        identity = {self._place.key_property: one.key} if self._upserts else {}
+        text = rich_text(self._form.text(one)) + ("" if self._upserts else f"<br>{mark(one.key)}")
+        return {**{name: value for name, value in given.items() if value}, **identity, self._place.text_property: text}
 
-
-def _numbers(call: CallActivity) -> tuple[str, str]:
-    """Our number and the contact's."""
-    ours = "" if call.from_number == call.phone else call.from_number
-    return ours, call.phone
-
-
-def rich_text(text: str) -> str:
-    """HubSpot renders HTML and collapses plain line ends. Cut to fit, never inside an escape or a tag."""
-    escaped = html.escape(text.strip(), quote=False).replace("\r\n", "\n").replace("\n", "<br>")
-    if len(escaped) <= BODY_ROOM:
-        return escaped
-    return re.sub(r"(&\w*|<\w*)$", "", escaped[:BODY_ROOM]) + "…"
+    def _owner_of(self, one: Activity) -> str:
+        """The owner that somebody said the agent is, else the one with the agent's address."""
+        return one.agent_id if one.agent_id.isdecimal() else self._owners.id_of(one.agent_email)
 
 
 def _without(record: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -168,5 +155,5 @@ def _without(record: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
 def _lost_race(result: Result) -> Result:
     """Two workers upserting one new key at once: the loser finds the record on its next try."""
     if isinstance(result, errors.FixData) and "already has" in result.detail:
-        return errors.Retry("HubSpot is just storing this call. We will try again.", after=2.0, detail=result.detail)
+        return errors.Retry("HubSpot is just storing this. We will try again.", after=2.0, detail=result.detail)
     return result

@@ -24,7 +24,8 @@ Pairs = Mapping[str, Ends]
 """Our key → the two ends."""
 
 REFUSALS = (400, 404)
-GONE = "HubSpot no longer has the contact of this call: it was deleted, archived or merged. The call itself is logged."
+GONE = "HubSpot no longer has the contact of this {one}: it was deleted, archived or merged. The {one} itself is there."
+ONE: Mapping[str, str] = {"calls": "call", "meetings": "meeting", "tasks": "task"}
 
 
 class Links:
@@ -98,31 +99,31 @@ class Links:
         return body_of(self._api.request("POST", address, json={"inputs": list(inputs)}, repeatable=True))
 
 
-# --- calls and their contacts ---------------------------------------------------------------------------------------
+# --- activities and their contacts ----------------------------------------------------------------------------------
 
 
-def link_contacts(api: Api, pairs: Pairs) -> dict[str, errors.CrmError]:
-    """Ties calls to contacts in one request. What the answer does not confirm is blamed on a contact that is gone, or asked
-    for one by one. Returns the errors of those that could not be tied; raises what concerns all of them.
+def link_contacts(api: Api, pairs: Pairs, object_type: str = "calls") -> dict[str, errors.CrmError]:
+    """Ties activities to contacts in one request. What the answer does not confirm is blamed on a contact that is gone, or
+    asked for one by one. Returns the errors of those that could not be tied; raises what concerns all of them.
     """
     failed: dict[str, errors.CrmError] = {}
     waiting = dict(pairs)
     while waiting:
-        confirmed, problems = _link_batch(api, waiting)
-        gone = {key: error for key, pair in waiting.items() if (error := _blame(problems, pair[1]))}
+        confirmed, problems = _link_batch(api, waiting, object_type)
+        gone = {key: error for key, pair in waiting.items() if (error := _blame(problems, pair[1], object_type))}
         failed |= gone
         undecided = {key: pair for key, pair in waiting.items() if pair not in confirmed and key not in gone}
         if len(undecided) == len(waiting):
-            return failed | _link_each(api, undecided)
+            return failed | _link_each(api, undecided, object_type)
         waiting = undecided
     return failed
 
 
-def _link_batch(api: Api, pairs: Pairs) -> tuple[set[Ends], list[Problem]]:
+def _link_batch(api: Api, pairs: Pairs, object_type: str) -> tuple[set[Ends], list[Problem]]:
     response = api.request(
         "POST",
-        path("associate_batch", type="calls", to_type="contacts"),
-        json={"inputs": [{"from": {"id": call}, "to": {"id": contact}} for call, contact in pairs.values()]},
+        path("associate_batch", type=object_type, to_type="contacts"),
+        json={"inputs": [{"from": {"id": one}, "to": {"id": contact}} for one, contact in pairs.values()]},
         repeatable=True,
         accept=REFUSALS,
     )
@@ -137,21 +138,21 @@ def _id(item: Mapping[str, Any], side: str) -> str:
     return str((item.get(side) or {}).get("id", ""))
 
 
-def _blame(problems: list[Problem], contact_id: str) -> errors.Gone | None:
+def _blame(problems: list[Problem], contact_id: str, object_type: str) -> errors.Gone | None:
     for problem in problems:
         if problem.gone and contact_id in problem.named("objectId", "toObjectId", "ids"):
-            return errors.Gone(GONE, detail=problem.detail)
+            return errors.Gone(GONE.format(one=ONE[object_type]), detail=problem.detail)
     return None
 
 
-def _link_each(api: Api, pairs: Pairs) -> dict[str, errors.CrmError]:
+def _link_each(api: Api, pairs: Pairs, object_type: str) -> dict[str, errors.CrmError]:
     failed: dict[str, errors.CrmError] = {}
-    links = Links(api, "calls", "contacts")
-    for key, (call, contact) in pairs.items():
+    links = Links(api, object_type, "contacts")
+    for key, (one, contact) in pairs.items():
         try:
-            links.tie(call, contact)
+            links.tie(one, contact)
         except errors.Gone as error:
-            failed[key] = errors.Gone(GONE, detail=error.detail, status=error.status)
+            failed[key] = errors.Gone(GONE.format(one=ONE[object_type]), detail=error.detail, status=error.status)
         except (errors.FixData, errors.Stale) as error:
             failed[key] = error
     return failed

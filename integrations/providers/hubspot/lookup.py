@@ -1,12 +1,13 @@
-"""Finds calls that an earlier attempt may have written, without the search index, which may not know them yet.
+"""Finds activities that an earlier attempt may have written, without the search index, which may not know them yet.
 
-A call without our unique property carries a mark in its text. We read the contact's calls, newest first, back to a
-while before the first attempt.
+Where our unique property is in use, HubSpot is asked for its value. An activity without it carries a mark in its text: we read
+the contact's, newest first, back to a while before the first attempt.
 """
 
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,53 +16,74 @@ from integrations.providers.base import Api
 from integrations.providers.hubspot.linking import Links
 from integrations.providers.hubspot.objects import BATCH, Objects
 from integrations.providers.hubspot.shaping import chunks
-from integrations.records import CallActivity
+from integrations.records import CallActivity, FollowUp, Meeting
 
 ID_PROPERTY = "dialer_call_id"
 """Our unique property of a call."""
 SLACK = timedelta(hours=1)
 """By how much HubSpot's clock and ours may differ."""
 
+Wanted = CallActivity | Meeting | FollowUp
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where activities of one type are kept, and which of their properties hold our key and our mark."""
+
+    object_type: str
+    key_property: str
+    text_property: str
+
+    def holds(self, key: str, record: Mapping[str, Any]) -> bool:
+        properties = record.get("properties") or {}
+        return properties.get(self.key_property) == key or mark(key) in (properties.get(self.text_property) or "")
+
 
 def mark(key: str) -> str:
     return f"[ref:{hashlib.sha256(key.encode()).hexdigest()[:16]}]"
 
 
-def find_calls(api: Api, calls: Sequence[CallActivity]) -> dict[str, str]:
-    """Key → HubSpot id of those calls that exist."""
-    by_contact: defaultdict[str, list[CallActivity]] = defaultdict(list)
-    for call in calls:
-        by_contact[call.record_id].append(call)
+def find_by_key(api: Api, place: Place, keys: Sequence[str]) -> dict[str, str]:
+    """Key → HubSpot id of those that exist under our unique property."""
     found: dict[str, str] = {}
-    for contact_id, wanted in by_contact.items():
-        found |= _find_on_contact(api, contact_id, wanted)
+    for some in chunks(list(keys), BATCH):
+        body = Objects(api).batch_read(place.object_type, some, [place.key_property], id_property=place.key_property)
+        for record in body.get("results", []):
+            found[str((record.get("properties") or {}).get(place.key_property))] = str(record["id"])
     return found
 
 
-def _find_on_contact(api: Api, contact_id: str, wanted: Sequence[CallActivity]) -> dict[str, str]:
-    earliest = min(call.first_attempt_at or datetime.now(UTC) for call in wanted) - SLACK
+def find_marked(api: Api, place: Place, wanted: Sequence[Wanted]) -> dict[str, str]:
+    """Key → HubSpot id of those that exist on their contacts."""
+    by_contact: defaultdict[str, list[Wanted]] = defaultdict(list)
+    for one in wanted:
+        by_contact[one.record_id].append(one)
     found: dict[str, str] = {}
-    newest_first = sorted(_calls_of(api, contact_id), key=int, reverse=True)
+    for contact_id, some in by_contact.items():
+        found |= _find_on_contact(api, place, contact_id, some)
+    return found
+
+
+def _find_on_contact(api: Api, place: Place, contact_id: str, wanted: Sequence[Wanted]) -> dict[str, str]:
+    earliest = min(one.first_attempt_at or datetime.now(UTC) for one in wanted) - SLACK
+    found: dict[str, str] = {}
+    newest_first = sorted(_tied_to(api, place, contact_id), key=int, reverse=True)
     for ids in chunks(newest_first, BATCH):
-        records = _read(api, ids)
-        found |= {call.key: str(record["id"]) for record in records for call in wanted if is_of(call.key, record)}
+        records = _read(api, place, ids)
+        found |= {one.key: str(record["id"]) for record in records for one in wanted if place.holds(one.key, record)}
         oldest = min((str(record.get("createdAt", "")) for record in records), default="")
         if len(found) == len(wanted) or (oldest and datetime.fromisoformat(oldest) < earliest):
             break
     return found
 
 
-def is_of(key: str, record: Mapping[str, Any]) -> bool:
-    properties = record.get("properties") or {}
-    return properties.get(ID_PROPERTY) == key or mark(key) in (properties.get("hs_call_body") or "")
-
-
-def _calls_of(api: Api, contact_id: str) -> Iterator[str]:
+def _tied_to(api: Api, place: Place, contact_id: str) -> Iterator[str]:
     try:
-        yield from Links(api, "contacts", "calls").of(contact_id)
+        yield from Links(api, "contacts", place.object_type).of(contact_id)
     except errors.Gone:
         return
 
 
-def _read(api: Api, ids: Sequence[str]) -> list[dict[str, Any]]:
-    return list(Objects(api).batch_read("calls", ids, ["hs_call_body", ID_PROPERTY]).get("results", []))
+def _read(api: Api, place: Place, ids: Sequence[str]) -> list[dict[str, Any]]:
+    names = [place.text_property, place.key_property]
+    return list(Objects(api).batch_read(place.object_type, ids, names).get("results", []))

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from integrations import errors
 from integrations.providers.base import Api
@@ -66,6 +66,17 @@ class Outcomes:
             return {}
         listed = [one for one in told if isinstance(one, dict) and one.get("id")] if isinstance(told, list) else []
         return {slug(str(one.get("label", ""))): str(one["id"]) for one in listed if not one.get("deleted")}
+
+
+def choice_of(word: str, choices: Sequence[tuple[str, str]]) -> str | None:
+    """The GUID among the portal's choices that a label, a slug or a GUID stands for."""
+    guids = {guid for guid, _label in choices}
+    by_word = {
+        **{known: guid for known, guid in STANDARD.items() if guid in guids},
+        **{slug(label): guid for guid, label in choices},
+        **{slug(guid): guid for guid in guids},
+    }
+    return by_word.get(slug(word))
 
 
 def slug(text: str) -> str:

@@ -17,15 +17,24 @@ from integrations.providers.hubspot.answers import body_of
 from integrations.providers.hubspot.endpoints import path
 
 REFUSED = (errors.FixConfig, errors.FixData, errors.Gone, errors.Stale)
-REMEMBERED: Mapping[str, str] = {"calls": "call_upsert", "contacts": "contact_upsert"}
+REMEMBERED: Mapping[str, str] = {
+    "calls": "call_upsert",
+    "contacts": "contact_upsert",
+    "meetings": "meeting_upsert",
+    "tasks": "task_upsert",
+}
 """Object type → what tells, among the things remembered of an account, whether its records are upserted by our key."""
 WITHOUT: Mapping[str, str] = {
     "calls": "Calls are logged all the same, with a mark in their text.",
     "contacts": "New contacts are created all the same, and looked for by their address after a broken attempt.",
+    "meetings": "Meetings are booked all the same, with a mark in their text.",
+    "tasks": "Follow-ups are set all the same, with a mark in their text.",
 }
 PAGES: Mapping[str, str] = {
     "calls": "Settings > Data Management > Properties > Call properties",
     "contacts": "Settings > Data Management > Properties > Contact properties",
+    "meetings": "Settings > Data Management > Properties > Meeting properties",
+    "tasks": "Settings > Data Management > Properties > Task properties",
 }
 
 

@@ -9,7 +9,12 @@ from integrations.providers.hubspot.endpoints import path
 from integrations.providers.hubspot.lookup import ID_PROPERTY
 
 CONTACT_KEY = "dialer_contact_id"
-KEYS: Mapping[str, str] = {"calls": ID_PROPERTY, "contacts": CONTACT_KEY}
+KEYS: Mapping[str, str] = {
+    "calls": ID_PROPERTY,
+    "contacts": CONTACT_KEY,
+    "meetings": "dialer_meeting_id",
+    "tasks": "dialer_task_id",
+}
 """Object type → the unique property that holds our own id, which makes a creation repeatable."""
 
 GROUP = {"name": "dialer", "label": "Dialer", "displayOrder": -1}

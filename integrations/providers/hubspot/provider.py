@@ -10,19 +10,20 @@ from django.conf import settings
 
 from integrations import errors
 from integrations.providers.base import Api, CrmProvider, TokenCall
-from integrations.providers.hubspot import answers, deliveries, oauth, preparing, signatures, subscriptions
-from integrations.providers.hubspot.calls import CallLog
+from integrations.providers.hubspot import answers, deliveries, oauth, outcomes, preparing, signatures, subscriptions
+from integrations.providers.hubspot.calls import ActivityLog
 from integrations.providers.hubspot.defaults import DISPOSITIONS, MAPPINGS
 from integrations.providers.hubspot.drafts import Drafter
 from integrations.providers.hubspot.endpoints import OBJECT_TYPE_IDS, path
 from integrations.providers.hubspot.fetching import Fetcher
+from integrations.providers.hubspot.forms import Activity, CallForm, Form, MeetingForm, TaskForm
 from integrations.providers.hubspot.merging import merge
 from integrations.providers.hubspot.objects import BATCH, Objects
 from integrations.providers.hubspot.owners import Owners
 from integrations.providers.hubspot.preflight import Preflight
 from integrations.providers.hubspot.reading import Reader
 from integrations.providers.hubspot.removals import removals
-from integrations.providers.hubspot.schema import Schema
+from integrations.providers.hubspot.schema import LONGEST_TEXT, Schema
 from integrations.providers.hubspot.shaping import Shaper
 from integrations.providers.hubspot.timeline import Timeline
 from integrations.providers.hubspot.writing import Tools, Writer, delete
@@ -39,6 +40,8 @@ from integrations.records import (
     Fetched,
     FieldSpec,
     Finding,
+    FollowUp,
+    Meeting,
     OAuthApp,
     RateHint,
     RateLimit,
@@ -62,6 +65,8 @@ class Provider(CrmProvider):
     hosts = ("api.hubapi.com",)
     person_types = ("contacts",)
     call_type = "calls"
+    meeting_type = MeetingForm.place.object_type
+    follow_up_type = TaskForm.place.object_type
     object_types = ("contacts", "companies", "deals", "calls")
     credential_forms = {"private_app": ("access_token",), "oauth": ("access_token", "refresh_token")}
     consent_options = ("client_id", "client_secret")
@@ -72,6 +77,7 @@ class Provider(CrmProvider):
     default_mappings = MAPPINGS
     mapping_object = "contacts"
     default_dispositions = DISPOSITIONS
+    note_limit = LONGEST_TEXT
     call_batch_size = BATCH
     write_batch_size = BATCH
     unknown_outcome_pause = 10.0
@@ -81,6 +87,14 @@ class Provider(CrmProvider):
         self._owners = Owners(api)
         self._schema = Schema(api)
         self._objects = Objects(api)
+
+    @classmethod
+    def call_choice(cls, path: str, value: str, choices: Sequence[tuple[str, str]]) -> str | None:
+        return (
+            outcomes.choice_of(value, choices)
+            if path == outcomes.PROPERTY
+            else super().call_choice(path, value, choices)
+        )
 
     # --- credentials ------------------------------------------------------------------------------------------------
 
@@ -222,6 +236,12 @@ class Provider(CrmProvider):
         self.timeline.announce_calls(calls, written)
         return written
 
+    def book_meetings(self, meetings: Sequence[Meeting]) -> list[Written]:
+        return self._meetings.log(meetings)
+
+    def set_follow_ups(self, follow_ups: Sequence[FollowUp]) -> list[Written]:
+        return self._follow_ups.log(follow_ups)
+
     def record_url(self, object_type: str, record_id: str) -> str:
         domain = self.connection.metadata.get("ui_domain") or UI_DOMAIN
         number = OBJECT_TYPE_IDS.get(object_type, object_type)
@@ -240,8 +260,19 @@ class Provider(CrmProvider):
         return Reader(self._objects, self._shaper)
 
     @cached_property
-    def _calls(self) -> CallLog:
-        return CallLog(self.api, self._owners, self.connection.metadata, self.record_url)
+    def _calls(self) -> ActivityLog[CallActivity]:
+        return self._log_of(CallForm(self.api))
+
+    @cached_property
+    def _meetings(self) -> ActivityLog[Meeting]:
+        return self._log_of(MeetingForm())
+
+    @cached_property
+    def _follow_ups(self) -> ActivityLog[FollowUp]:
+        return self._log_of(TaskForm())
+
+    def _log_of(self, form: Form[Activity]) -> ActivityLog[Activity]:
+        return ActivityLog(form, self.api, self._owners, self.connection.metadata, self.record_url)
 
 
 def _number(headers: Mapping[str, str], name: str) -> int | None:

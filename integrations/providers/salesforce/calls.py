@@ -1,49 +1,58 @@
-"""Logs calls as Tasks, each once.
+"""Logs calls, and what was agreed in them, each once.
 
-Every Task carries our call id, in a unique external id where the account let us make one, and always in `CallObject`.
-With the external id a write is an upsert: writing twice is the same as writing once. Without it, ids are looked up
-before anything is created. A call that may be there already is looked up in both cases, because `TaskSubtype` can only
-be set when a Task is created.
+Every activity carries our key: in a unique external id where the account let us make one, and in `CallObject` or a marker
+in the text besides. With the external id a write is an upsert: writing twice is the same as writing once. Without it, what
+is there is looked up before anything is created. An activity that may be there already is looked up in both cases, because
+some of its fields are set at creation only.
 
 A batch goes out in rounds. Salesforce answers for each record; where it says how a record can be mended (drop a
 create-only field, take the existing row, follow a converted lead), the mended ones go out again, each mend once.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Any
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Generic
 
 from integrations import errors
 from integrations.providers.base import Api
-from integrations.providers.salesforce import failures, soql, task
-from integrations.providers.salesforce.batches import Collections, chunks, first_error
+from integrations.providers.salesforce import earlier, failures, task
+from integrations.providers.salesforce.batches import Collections, first_error
+from integrations.providers.salesforce.forms import Activity, Form
 from integrations.providers.salesforce.heirs import heirs
 from integrations.providers.salesforce.ids import is_id, to_18
 from integrations.providers.salesforce.reading import Reader
 from integrations.providers.salesforce.schema import Schemas
 from integrations.providers.salesforce.users import Users
-from integrations.records import CallActivity, Connection, Written
+from integrations.records import CallActivity, Connection, FollowUp, Meeting, Written
 
 BATCH_SIZE = 200
-# Codes that a Task gets when its lead was converted, or its lead or contact merged into another.
+# Codes that an activity gets when its lead was converted, or its lead or contact merged into another.
 MOVED_CODES = {"CANNOT_UPDATE_CONVERTED_LEAD", "INVALID_CROSS_REFERENCE_KEY", "ENTITY_IS_DELETED"}
+NO_SUCH_CODES = MOVED_CODES | {"FIELD_INTEGRITY_EXCEPTION", "MALFORMED_ID"}
 OWNER_CODES = {"INACTIVE_OWNER_OR_USER"}
+OWNERS = ("005", "00G")
+"""Beginnings of the ids of those who may own an activity: users and queues."""
 CLOCK_DOUBT = timedelta(days=1)
 SCHEMA_CODES = {"INVALID_FIELD", "INVALID_FIELD_FOR_INSERT_UPDATE"}
+PICKLIST_CODE = "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"
 STALE_SCHEMA = {failures.SCHEMA, errors.Gone.cause}  # an unknown key field makes the upsert's address a 404
-MAX_ROUNDS = 6  # a first try and each of the five mends
+MAX_ROUNDS = 9  # a first try and each of the mends
 
 
 @dataclass(slots=True)
-class Draft:
-    """A call on its way, and what we know of its Task by now."""
+class Draft(Generic[Activity]):
+    """An activity on its way, and what we know of it by now."""
 
-    call: CallActivity
+    one: Activity
     id: str = ""
     who_id: str = ""
     owner_id: str = ""
     mended: set[str] = field(default_factory=set)
+    left_out: set[str] = field(default_factory=set)
+    """Fields that are not sent."""
+    unrelated: bool = False
+    """The related record is gone: it is said in the text only."""
 
     def mend(self, what: str) -> bool:
         """Whether this mend has not been tried yet."""
@@ -52,96 +61,119 @@ class Draft:
         return fresh
 
 
-Failure = tuple[Draft, dict[str, Any]]
-TaskUrl = Callable[[str], str]
+Failed = list[tuple[Draft[Activity], dict[str, Any]]]
+UrlOf = Callable[[str, str], str]
+Then = Callable[[Mapping[str, str]], Mapping[str, errors.CrmError]]
+"""What else has to be done once activities are written: key → the person it stands on. Returns errors by key."""
 
 
-class CallLog:
+class ActivityLog(Generic[Activity]):
+    """Writes one form of activity; see `forms`."""
+
     def __init__(
-        self, connection: Connection, api: Api, schemas: Schemas, reader: Reader, users: Users, task_url: TaskUrl
+        self,
+        form: Form[Activity],
+        connection: Connection,
+        api: Api,
+        schemas: Schemas,
+        reader: Reader,
+        users: Users,
+        url_of: UrlOf,
     ) -> None:
+        self._form: Form[Activity] = form
         self._connection = connection
         self._collections = Collections(api)
         self._users = users
         self._schemas = schemas
         self._reader = reader
-        self._task_url = task_url
+        self._url_of = url_of
         self._learned = False
-        self._fields: dict[str, int] = dict(connection.metadata.get("task_fields") or {})
+        self._fields: dict[str, int] = dict(connection.metadata.get(form.remembered) or {})
 
-    def write(self, calls: Sequence[CallActivity]) -> list[Written]:
-        """An answer for each call, in their order. Raises what concerns them all."""
+    def write(self, activities: Sequence[Activity], then: Then | None = None) -> list[Written]:
+        """An answer for each activity, in their order. Raises what concerns them all."""
         try:
-            return self._write(calls)
+            return self._write(activities, then)
         except (errors.FixConfig, errors.Gone) as error:
             if error.cause not in STALE_SCHEMA or self._learned:
                 raise
             self._learn_fields()  # a field that we remember was removed or hidden
-            return self._write(calls)
+            return self._write(activities, then)
 
-    def _write(self, calls: Sequence[CallActivity]) -> list[Written]:
+    def _write(self, activities: Sequence[Activity], then: Then | None) -> list[Written]:
         if not self._fields:
             self._learn_fields()
-        owners = self._users.ids(call.agent_email for call in calls)
+        self._check_key()
+        owners = self._users.ids(one.agent_email for one in activities if not _given_owner(one))
         drafts = [
-            Draft(call, call.crm_record_id, call.record_id, owners.get(call.agent_email.lower(), "")) for call in calls
+            Draft(one, one.crm_record_id, one.record_id, _given_owner(one) or owners.get(one.agent_email.lower(), ""))
+            for one in activities
         ]
         self._find_earlier([draft for draft in drafts if self._may_exist(draft)])
         results = self._rounds(drafts)
-        return [results[call.key] for call in calls]
+        reached = {draft.one.key: draft.who_id for draft in drafts if results[draft.one.key].error is None}
+        for key, error in (then(reached) if then and reached else {}).items():
+            results[key] = replace(results[key], error=error)
+        return [results[one.key] for one in activities]
 
     # --- what is there already ----------------------------------------------------------------------------------------
 
     def _learn_fields(self) -> None:
-        self._fields = task.sendable(self._schemas.get(task.OBJECT, fresh=True))
+        self._fields = task.sendable(self._schemas.get(self._form.object_type, fresh=True))
         self._learned = True
 
-    def _key_field(self) -> str:
-        preferred = str(self._connection.metadata.get("call_key") or task.KEY_FIELD)
-        for name in (preferred, task.FALLBACK_KEY_FIELD):
-            if name in self._fields:
-                return name
+    def _upserts(self) -> bool:
+        """Whether our own field is there and known to be an external id."""
+        known = self._connection.metadata.get("call_key") or task.KEY_FIELD
+        return known == task.KEY_FIELD and task.KEY_FIELD in self._fields
+
+    def _key_fields(self) -> list[str]:
+        return [name for name in self._form.keys if name in self._fields]
+
+    def _check_key(self) -> None:
+        if self._key_fields() or (self._form.marks and "Description" in self._fields):
+            return
         raise errors.FixConfig(
-            "Calls can't be logged safely: the integration user may write neither Dialer_Call_Id__c nor CallObject on "
-            "Salesforce tasks. Give it edit access to one of them.",
+            f"Nothing can be logged safely: the integration user may write neither {' nor '.join(self._form.keys)} on "
+            f"Salesforce {self._form.object_type.lower()}s. Give it edit access to one of them.",
             cause="no_call_key",
         )
 
-    def _may_exist(self, draft: Draft) -> bool:
-        if draft.id:
-            return False
-        return draft.call.first_attempt_at is not None or self._key_field() == task.FALLBACK_KEY_FIELD
+    def _may_exist(self, draft: Draft[Activity]) -> bool:
+        return not draft.id and (draft.one.first_attempt_at is not None or not self._upserts())
 
-    def _find_earlier(self, drafts: Sequence[Draft]) -> None:
-        """Finds Tasks of these calls under either key: the account may have got the better one in between."""
+    def _find_earlier(self, drafts: Sequence[Draft[Activity]]) -> None:
         if not drafts:
             return
-        names = [name for name in (task.KEY_FIELD, task.FALLBACK_KEY_FIELD) if name in self._fields]
-        by_key = {draft.call.key: draft for draft in drafts}
-        times = [
-            moment for draft in drafts for moment in (draft.call.started_at, draft.call.first_attempt_at) if moment
-        ]
-        oldest = min(times) - CLOCK_DOUBT
-        for keys in chunks(list(by_key), 100):
-            either = " OR ".join(soql.among(name, keys) for name in names)
-            where = [f"({either})", f"CreatedDate >= {soql.moment(oldest)}"]
-            for row in self._reader.query(soql.select(["Id", *names], task.OBJECT, where, ["CreatedDate", "Id"])):
-                for name in names:
-                    draft = by_key.get(str(row.get(name) or ""))
-                    if draft is not None and not draft.id:
-                        draft.id = to_18(str(row["Id"]))
+        since = min(self._form.not_before(draft.one) for draft in drafts) - CLOCK_DOUBT
+        names = self._key_fields()
+        if names:
+            keys = [draft.one.key for draft in drafts]
+            found = earlier.by_key(self._reader.query, self._form.object_type, names, keys, since)
+            for draft in drafts:
+                draft.id = found.get(draft.one.key, "")
+        missing = [draft for draft in drafts if not draft.id]
+        if missing and self._form.marks:  # the field for the key may be younger than the first try
+            self._find_marked(missing, since)
+
+    def _find_marked(self, drafts: Sequence[Draft[Activity]], since: datetime) -> None:
+        people = {draft.who_id for draft in drafts} | set(self._heirs(drafts).values())
+        keys = [draft.one.key for draft in drafts]
+        found = earlier.by_marker(self._reader.query, self._form.object_type, people, keys, since)
+        for draft in drafts:
+            draft.id = found.get(draft.one.key, "")
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
-    def _rounds(self, drafts: list[Draft]) -> dict[str, Written]:
+    def _rounds(self, drafts: list[Draft[Activity]]) -> dict[str, Written]:
         results: dict[str, Written] = {}
         for _ in range(MAX_ROUNDS):
-            failed: list[Failure] = []
+            failed: Failed[Activity] = []
             for draft, answer in self._send(drafts, results):
                 if answer.get("success"):
-                    task_id = to_18(str(answer["id"]))
-                    created = answer.get("created", not draft.id) is True
-                    results[draft.call.key] = Written(draft.call.key, task_id, self._task_url(task_id), created=created)
+                    found, created = to_18(str(answer["id"])), answer.get("created", not draft.id) is True
+                    url = self._url_of(self._form.object_type, found)
+                    results[draft.one.key] = Written(draft.one.key, found, url, created=created)
                 else:
                     failed.append((draft, first_error(answer)))
             drafts = self._mend(failed, results)
@@ -149,8 +181,10 @@ class CallLog:
                 break
         return results
 
-    def _send(self, drafts: Sequence[Draft], results: dict[str, Written]) -> Iterator[tuple[Draft, dict[str, Any]]]:
-        """One request for the new Tasks and one for the known ones. What fails as a whole after something was written
+    def _send(
+        self, drafts: Sequence[Draft[Activity]], results: dict[str, Written]
+    ) -> Iterator[tuple[Draft[Activity], dict[str, Any]]]:
+        """One request for the new ones and one for the known. What fails as a whole after something was written
         fails for the rest only: the written ones must not be forgotten."""
         for group, send in (
             ([draft for draft in drafts if not draft.id], self._create),
@@ -161,66 +195,92 @@ class CallLog:
             except errors.CrmError as error:
                 if not results:
                     raise
-                results.update((draft.call.key, Written(draft.call.key, error=error)) for draft in group)
+                results.update((draft.one.key, Written(draft.one.key, error=error)) for draft in group)
                 continue
             yield from zip(group, answers, strict=True)
 
-    def _create(self, drafts: Sequence[Draft]) -> list[dict[str, Any]]:
+    def _create(self, drafts: Sequence[Draft[Activity]]) -> list[dict[str, Any]]:
         records = [self._values(draft) for draft in drafts]
-        if self._key_field() == task.KEY_FIELD:
-            return self._collections.upsert(task.OBJECT, task.KEY_FIELD, records)
-        return self._collections.create(task.OBJECT, records)
+        if self._upserts():
+            return self._collections.upsert(self._form.object_type, task.KEY_FIELD, records)
+        return self._collections.create(self._form.object_type, records)
 
-    def _update(self, drafts: Sequence[Draft]) -> list[dict[str, Any]]:
-        return self._collections.update(task.OBJECT, [{"id": draft.id, **self._values(draft)} for draft in drafts])
+    def _update(self, drafts: Sequence[Draft[Activity]]) -> list[dict[str, Any]]:
+        records = [{"id": draft.id, **self._values(draft)} for draft in drafts]
+        return self._collections.update(self._form.object_type, records)
 
-    def _values(self, draft: Draft) -> dict[str, Any]:
-        values = task.build(draft.call, self._fields, draft.who_id, draft.owner_id, self._connection.timezone)
-        if draft.id or task.CREATE_ONLY in draft.mended:
-            values.pop(task.CREATE_ONLY, None)
-        return values
+    def _values(self, draft: Draft[Activity]) -> dict[str, Any]:
+        fields = {name: size for name, size in self._fields.items() if name != "WhatId" or not draft.unrelated}
+        values = self._form.build(draft.one, fields, draft.who_id, draft.owner_id, self._connection.timezone)
+        left_out = draft.left_out | self._form.set_once if draft.id else draft.left_out
+        return {name: value for name, value in values.items() if name not in left_out}
 
     # --- mending ------------------------------------------------------------------------------------------------------
 
-    def _mend(self, failed: Sequence[Failure], results: dict[str, Written]) -> list[Draft]:
+    def _mend(self, failed: Failed[Activity], results: dict[str, Written]) -> list[Draft[Activity]]:
         """The drafts worth another round; the others get their error as a result."""
-        heirs = self._heirs([draft for draft, failure in failed if _code(failure) in MOVED_CODES])
-        again: list[Draft] = []
+        moved = self._heirs([draft for draft, failure in failed if _code(failure) in MOVED_CODES])
+        again: list[Draft[Activity]] = []
         for draft, failure in failed:
-            if self._mended(draft, failure, heirs):
+            if self._mended(draft, failure, moved):
                 again.append(draft)
             else:
-                results[draft.call.key] = Written(draft.call.key, draft.id, error=failures.of_record(failure))
+                results[draft.one.key] = Written(draft.one.key, draft.id, error=failures.of_record(failure))
         return again
 
-    def _mended(self, draft: Draft, failure: Mapping[str, Any], heirs: Mapping[str, str]) -> bool:
+    def _mended(self, draft: Draft[Activity], failure: Mapping[str, Any], moved: Mapping[str, str]) -> bool:
         code, text = _code(failure), str(failure.get("message") or "")
-        if code == "INVALID_FIELD_FOR_INSERT_UPDATE" and task.CREATE_ONLY in text:
-            return draft.mend(task.CREATE_ONLY)
-        if code in SCHEMA_CODES and not self._learned:
-            self._learn_fields()
-        if code in SCHEMA_CODES:
-            return draft.mend("schema")
+        if code in SCHEMA_CODES | {PICKLIST_CODE}:
+            return self._field_mended(draft, failure)
         existing = failures.existing_id(text) if code == "DUPLICATE_VALUE" and task.KEY_FIELD in text else ""
         if is_id(existing) and not draft.id:
             draft.id = to_18(existing)
             return draft.mend("existing")
-        if code in MOVED_CODES and draft.who_id in heirs:
-            draft.who_id = heirs[draft.who_id]
-            return draft.mend("moved")
-        if code in OWNER_CODES and draft.owner_id:
+        return self._reference_mended(draft, failure, moved)
+
+    def _field_mended(self, draft: Draft[Activity], failure: Mapping[str, Any]) -> bool:
+        """A field that is taken at creation only, a choice of ours that was renamed, or a field that is gone."""
+        code, text = _code(failure), str(failure.get("message") or "")
+        if code == PICKLIST_CODE:
+            ours = failures.named_fields(failure) & self._form.dispensable(draft.one)
+        else:
+            ours = {name for name in self._form.set_once if name in text}
+        if ours:
+            draft.left_out |= ours
+            return draft.mend("/".join(sorted(ours)))
+        if code == PICKLIST_CODE:
+            return False
+        if not self._learned:
+            self._learn_fields()
+        return draft.mend("schema")
+
+    def _reference_mended(self, draft: Draft[Activity], failure: Mapping[str, Any], moved: Mapping[str, str]) -> bool:
+        """Whom or what the activity points at is somewhere else, or nowhere."""
+        code, named = _code(failure), failures.named_fields(failure)
+        if code in NO_SUCH_CODES and named == {"WhatId"}:
+            draft.unrelated = True
+            return draft.mend("related")
+        if draft.owner_id and (code in OWNER_CODES or (code in NO_SUCH_CODES and named == {"OwnerId"})):
             draft.owner_id = ""
             return draft.mend("owner")
+        if code in MOVED_CODES and draft.who_id in moved:
+            draft.who_id = moved[draft.who_id]
+            return draft.mend("moved")
         return False
 
-    def _heirs(self, drafts: Sequence[Draft]) -> dict[str, str]:
+    def _heirs(self, drafts: Sequence[Draft[Activity]]) -> dict[str, str]:
         """Who takes the place of a converted lead or of the loser of a merge: asked for once for each object type."""
         found: dict[str, str] = {}
-        for object_type in sorted({draft.call.object_type for draft in drafts}):
-            ids = {draft.who_id for draft in drafts if draft.call.object_type == object_type and is_id(draft.who_id)}
+        for object_type in sorted({draft.one.object_type for draft in drafts}):
+            ids = {draft.who_id for draft in drafts if draft.one.object_type == object_type and is_id(draft.who_id)}
             known = heirs(self._reader.query_all, self._schemas, object_type, sorted(ids))
             found.update((lost, known[to_18(lost)][1]) for lost in ids if to_18(lost) in known)
         return found
+
+
+def _given_owner(one: CallActivity | Meeting | FollowUp) -> str:
+    """The user that somebody said the agent is."""
+    return one.agent_id if is_id(one.agent_id) and one.agent_id.startswith(OWNERS) else ""
 
 
 def _code(failure: Mapping[str, Any]) -> str:

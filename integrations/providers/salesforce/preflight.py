@@ -32,7 +32,7 @@ RIGHTS: Mapping[str, tuple[tuple[tuple[str, str, str], Severity], ...]] = {
     "Account": ((READ, WARNING),),
     "User": ((READ, WARNING),),
     "Opportunity": ((READ, NOTE),),
-    "Event": ((READ, NOTE),),
+    "Event": ((READ, NOTE), (CREATE, NOTE)),
     "CampaignMember": ((READ, NOTE),),
 }
 # Standard fields that calling relies on.

@@ -2,7 +2,7 @@
 
 This module wires the parts together; each part has a module of its own: credentials (`oauth`), what errors mean
 (`failures`), what the user may see (`schema`), reading people (`reading`), the fields we add (`custom_fields`) and
-logging calls (`task`, `calls`).
+logging calls, meetings and follow-ups (`forms`, `task`, `calls`).
 """
 
 import re
@@ -27,16 +27,20 @@ from integrations.providers.salesforce import (
     task,
     web_flow,
 )
+from integrations.providers.salesforce.batches import Collections
 from integrations.providers.salesforce.bulk import BulkIngest
 from integrations.providers.salesforce.bulk_query import BULK_FROM, BulkReader
-from integrations.providers.salesforce.calls import BATCH_SIZE, CallLog
+from integrations.providers.salesforce.calls import BATCH_SIZE, ActivityLog
+from integrations.providers.salesforce.campaigns import Campaign
 from integrations.providers.salesforce.custom_fields import USER_INFO, Customizer
+from integrations.providers.salesforce.forms import CallForm, EventForm, FollowUpForm
 from integrations.providers.salesforce.preflight import Preflight
 from integrations.providers.salesforce.removals import removals
 from integrations.providers.salesforce.replication import Replication
 from integrations.providers.salesforce.rest import WRITE_HEADERS, Rest
 from integrations.providers.salesforce.schema import Schemas, data_path, id_of, json_object
 from integrations.providers.salesforce.stream import Stream, channels_of
+from integrations.providers.salesforce.task import DESCRIPTION_SIZE
 from integrations.providers.salesforce.users import Users
 from integrations.providers.salesforce.writing import BATCH_SIZE as WRITE_BATCH_SIZE
 from integrations.providers.salesforce.writing import RecordWriter
@@ -54,7 +58,9 @@ from integrations.records import (
     Fetched,
     FieldSpec,
     Finding,
+    FollowUp,
     MappingDefault,
+    Meeting,
     OAuthApp,
     RateHint,
     RateLimit,
@@ -85,6 +91,8 @@ class Provider(CrmProvider):
     hosts: ClassVar[tuple[str, ...]] = web_flow.HOSTS
     person_types: ClassVar[tuple[str, ...]] = ("Lead", "Contact")
     call_type: ClassVar[str] = task.OBJECT
+    meeting_type: ClassVar[str] = EventForm.object_type
+    follow_up_type: ClassVar[str] = FollowUpForm.object_type
     object_types: ClassVar[tuple[str, ...]] = objects.OBJECT_TYPES
     credential_forms: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "oauth": ("refresh_token|access_token",),
@@ -94,6 +102,7 @@ class Provider(CrmProvider):
     default_mappings: ClassVar[tuple[MappingDefault, ...]] = defaults.MAPPINGS
     mapping_object: ClassVar[str] = "Lead"
     default_dispositions: ClassVar[Mapping[str, Mapping[str, Any]]] = defaults.DISPOSITIONS
+    note_limit: ClassVar[int] = DESCRIPTION_SIZE
     call_batch_size: ClassVar[int] = BATCH_SIZE
     write_batch_size: ClassVar[int] = WRITE_BATCH_SIZE
     bulk_from: ClassVar[int] = BULK_FROM
@@ -109,14 +118,11 @@ class Provider(CrmProvider):
         self._reader = BulkReader(api, self._schemas, self.record_url, bulk_from=bulk_from)
         self._users = Users(self._reader.query)
         self._bulk = BulkIngest(connection, api, self._schemas, self._users, self.record_url)
-        self._calls = CallLog(
-            connection,
-            api,
-            self._schemas,
-            self._reader,
-            self._users,
-            lambda task_id: self.record_url(task.OBJECT, task_id),
-        )
+        tools = (connection, api, self._schemas, self._reader, self._users, self.record_url)
+        self._calls = ActivityLog(CallForm(), *tools)
+        self._meetings = ActivityLog(EventForm(), *tools)
+        self._follow_ups = ActivityLog(FollowUpForm(), *tools)
+        self._campaign = Campaign(connection.settings, self._reader.query, Collections(api))
         self._writer = RecordWriter(connection, api, self._schemas, self._reader, self._users, self.record_url)
 
     @classmethod
@@ -273,7 +279,13 @@ class Provider(CrmProvider):
         return cdc.compounds(self._schemas.get(object_type).fields.values())
 
     def log_calls(self, calls: Sequence[CallActivity]) -> list[Written]:
-        return self._calls.write(calls)
+        return self._calls.write(calls, self._campaign.enlist)
+
+    def book_meetings(self, meetings: Sequence[Meeting]) -> list[Written]:
+        return self._meetings.write(meetings)
+
+    def set_follow_ups(self, follow_ups: Sequence[FollowUp]) -> list[Written]:
+        return self._follow_ups.write(follow_ups)
 
     def record_url(self, object_type: str, record_id: str) -> str:
         return f"{self.connection.instance_url.rstrip('/')}/lightning/r/{object_type}/{record_id}/view"

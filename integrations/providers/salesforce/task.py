@@ -1,9 +1,10 @@
 """A call as a Salesforce Task: which field takes what, and what becomes of the things that have no field."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from integrations.providers.salesforce.ids import is_id
 from integrations.providers.salesforce.schema import ObjectSchema
 from integrations.records import CallActivity, Direction
 
@@ -18,6 +19,10 @@ TEXT_SIZE = 255
 CUT_MARK = "\n[… cut: Salesforce takes no longer text]"
 CALL_TYPES: Mapping[Direction, str] = {Direction.OUTBOUND: "Outbound", Direction.INBOUND: "Inbound"}
 PRIORITY = "Normal"
+OURS: Mapping[str, str] = {"Status": "Completed", "Priority": PRIORITY, CREATE_ONLY: "Call"}
+"""What a call's Task says unless the disposition map says otherwise."""
+PEOPLE_AND_USERS = ("00Q", "003", "005", "00G")
+"""Beginnings of ids that `WhatId` never takes."""
 
 # Words for what goes to the description because the account has no field for it; other fields keep their API name.
 WORDS: Mapping[str, str] = {
@@ -25,14 +30,16 @@ WORDS: Mapping[str, str] = {
     "CallDurationInSeconds": "Duration in seconds",
     "CallType": "Direction",
     "ActivityDate": "Date",
+    "StartDateTime": "Start",
+    "EndDateTime": "End",
     "WhatId": "Related record",
     RECORDING_FIELD: "Recording",
 }
-_WORTHLESS_AS_TEXT = {KEY_FIELD, FALLBACK_KEY_FIELD, CREATE_ONLY, "Priority", "OwnerId", "WhoId"}
+_WORTHLESS_AS_TEXT = {KEY_FIELD, FALLBACK_KEY_FIELD, *OURS, "OwnerId", "WhoId"}
 
 
 def sendable(schema: ObjectSchema) -> dict[str, int]:
-    """The Task fields we may set and how long their text may be (0: no limit known)."""
+    """The fields of a Task or Event that we may set and how long their text may be (0: no limit known)."""
     found = {
         name: int(field.get("length") or 0)
         for name, field in schema.fields.items()
@@ -51,8 +58,9 @@ def build(call: CallActivity, fields: Mapping[str, int], who_id: str, owner_id: 
     """
     values: dict[str, Any] = {
         "Subject": call.subject,
-        "Priority": PRIORITY,
+        **OURS,
         "CallDisposition": call.disposition,
+        "WhatId": call.related_to,
         **call.outcome,
         "CallType": CALL_TYPES[call.direction],
         "CallDurationInSeconds": max(0, round(call.duration_seconds)),
@@ -63,14 +71,21 @@ def build(call: CallActivity, fields: Mapping[str, int], who_id: str, owner_id: 
         RECORDING_FIELD: call.recording_url,
         "OwnerId": owner_id,
     }
-    values = {name: value for name, value in values.items() if value not in (None, "")}
-    left_over = {name: value for name, value in values.items() if not _fits(name, value, fields, who_id)}
-    kept = {name: _cut_to(name, value, fields[name]) for name, value in values.items() if name not in left_over}
+    return fitted(values, fields, call.notes, call.agent_email)
+
+
+def fitted(
+    values: Mapping[str, Any], fields: Mapping[str, int], notes: str, agent_email: str, more: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The values that have a field, cut to it; the others are said in the description, below the notes and above `more`."""
+    given = {name: value for name, value in values.items() if value not in (None, "")}
+    left_over = {name: value for name, value in given.items() if not _fits(name, value, fields, given)}
+    kept = {name: _cut_to(name, value, fields[name]) for name, value in given.items() if name not in left_over}
     lines = [f"{WORDS.get(name, name)}: {value}" for name, value in left_over.items() if name not in _WORTHLESS_AS_TEXT]
-    if call.agent_email and "OwnerId" not in kept:
-        lines.append(f"Agent: {call.agent_email}")
+    if agent_email and "OwnerId" not in kept:
+        lines.append(f"Agent: {agent_email}")
     if "Description" in fields:
-        kept["Description"] = describe(call.notes, lines)
+        kept["Description"] = describe(notes, [*lines, *more])
     return kept
 
 
@@ -92,12 +107,17 @@ def cut(text: str, limit: int, mark: str = "…") -> str:
     return kept.decode("utf-16-le", "ignore") + mark
 
 
-def _fits(name: str, value: Any, fields: Mapping[str, int], who_id: str) -> bool:
-    if name == "WhatId" and who_id.startswith("00Q"):
-        return False  # a task of a lead may not have a related record as well
+def _fits(name: str, value: Any, fields: Mapping[str, int], values: Mapping[str, Any]) -> bool:
+    if name == "WhatId" and not _may_relate(str(value), str(values.get("WhoId") or "")):
+        return False
     if name == RECORDING_FIELD and size(str(value)) > TEXT_SIZE:
         return False  # half a link is none
     return name in fields
+
+
+def _may_relate(record_id: str, who_id: str) -> bool:
+    """A lead's activity may not have a related record as well, and no activity is related to a person or a user."""
+    return is_id(record_id) and not record_id.startswith(PEOPLE_AND_USERS) and not who_id.startswith("00Q")
 
 
 def _cut_to(name: str, value: Any, limit: int) -> Any:

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from integrations import errors
-from integrations.providers.hubspot.calls import BODY_ROOM, rich_text
 from integrations.providers.hubspot.lookup import ID_PROPERTY, mark
 from integrations.providers.hubspot.outcomes import STANDARD
 from integrations.providers.hubspot.provider import Provider
 from integrations.providers.hubspot.sandbox.portal import LIMITED_TOKEN
 from integrations.providers.hubspot.sandbox.schema import CUSTOM_OUTCOME
+from integrations.providers.hubspot.texts import BODY_ROOM, rich_text
 from integrations.records import CallActivity, Direction, Written
 from tests.providers.hubspot.conftest import World, sent
 

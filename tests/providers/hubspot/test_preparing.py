@@ -76,7 +76,7 @@ def test_what_an_administrator_made_by_hand_is_used(world: World) -> None:
 def test_a_token_without_the_right_to_add_properties_works_without(limited: Provider) -> None:
     found = limited.prepare()
     assert (found["call_upsert"], found["contact_upsert"]) == (False, False)
-    assert len(found["warnings"]) == 3
+    assert len(found["warnings"]) == 5
     assert all("crm.schemas.contacts.write" in warning for warning in found["warnings"])
 
 

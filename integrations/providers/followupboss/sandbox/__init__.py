@@ -2,9 +2,11 @@
 
 `seed.py` tells which keys, tokens and people are there. Faults of its own: `account_expired` (403 for everything but
 `POST /events`), `hide_notes` and `hide_texts` (not shown on reading), `fresh_person`, `lead_flow_archived`, `takes_call_events`,
+`no_appointments` (404, or 403 as the dial says),
 `consent_denied`, `consent_by`, `webhook_twice`, `webhook_lost`.
 """
 
+from integrations.providers.followupboss.sandbox.appointments import Appointments
 from integrations.providers.followupboss.sandbox.books import Books
 from integrations.providers.followupboss.sandbox.events import Events
 from integrations.providers.followupboss.sandbox.hand import ByHand
@@ -15,7 +17,7 @@ from integrations.providers.followupboss.sandbox.seed import fill
 from integrations.providers.followupboss.sandbox.tasks import Tasks
 
 
-class Sandbox(Hooks, ByHand, Events, Notes, Tasks, Tokens, Books):
+class Sandbox(Hooks, ByHand, Events, Notes, Tasks, Appointments, Tokens, Books):
     slug = "followupboss"
     revokes = False
     """Nobody can take a consent back from outside."""

@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 from integrations.providers.followupboss.marking import marker_of
 from integrations.providers.followupboss.sandbox.door import Door
 from integrations.providers.followupboss.sandbox.seed import CLIENT_ID, CLIENT_SECRET, OWNER_KEY
-from integrations.sandbox.http import LoggedCall
+from integrations.sandbox.http import Agreed, LoggedCall
+from integrations.sandbox.store import Document
 
 
 class Books(Door):
@@ -44,3 +45,24 @@ class Books(Door):
             )
             for call in self.store.all("calls")
         ]
+
+    def meetings(self) -> list[Agreed]:
+        """Those that became tasks are among them."""
+        booked = [_appointment(one) for one in self.store.all("appointments")]
+        return booked + [_task(one) for one in self.store.all("tasks") if one.get("type") == "Appointment"]
+
+    def follow_ups(self) -> list[Agreed]:
+        return [_task(one) for one in self.store.all("tasks") if one.get("type") == "Follow Up"]
+
+
+def _appointment(one: Document) -> Agreed:
+    owner = next((str(guest["userId"]) for guest in one["invitees"] if guest.get("userId")), "")
+    text = str(one.get("description") or "")
+    key = text.rpartition("\n")[2]
+    return Agreed(key, str(one["personId"]), one["title"], one["start"], text=text, owner=owner)
+
+
+def _task(one: Document) -> Agreed:
+    title, _, key = str(one.get("name") or "").rpartition(" ")
+    at = one.get("dueDateTime") or one.get("dueDate") or ""
+    return Agreed(key, str(one["personId"]), title, at, owner=str(one.get("assignedUserId") or ""))

@@ -7,7 +7,7 @@ from integrations.providers.followupboss.sandbox.calls import Calls
 from integrations.providers.followupboss.sandbox.people import People
 from integrations.providers.followupboss.sandbox.settings import AccountSettings
 
-ACTIVITIES = ("calls", "notes", "tasks", "textMessages")
+ACTIVITIES = ("calls", "notes", "tasks", "textMessages", "appointments")
 OWNER = "1"
 
 

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from integrations.providers.hubspot.outcomes import STANDARD
 from integrations.providers.hubspot.sandbox.portal import CLIENT_ID, CLIENT_SECRET, PRIVATE_TOKEN
 from integrations.providers.hubspot.sandbox.records import Records
-from integrations.sandbox.http import LoggedCall
+from integrations.sandbox.http import Agreed, LoggedCall
 
 LABELS = {guid: word for word, guid in STANDARD.items()}
 
@@ -40,3 +40,23 @@ class Books(Records):
             on = ",".join(linked)
             found.append(LoggedCall(properties.get("dialer_call_id") or "", on, LABELS.get(guid, guid)))
         return found
+
+    def meetings(self) -> list[Agreed]:
+        return self._agreed("meetings", "dialer_meeting_id", "hs_meeting_title", "hs_meeting_body")
+
+    def follow_ups(self) -> list[Agreed]:
+        return self._agreed("tasks", "dialer_task_id", "hs_task_subject", "hs_task_body")
+
+    def _agreed(self, kind: str, key: str, title: str, text: str) -> list[Agreed]:
+        return [
+            Agreed(
+                one["properties"].get(key) or one["properties"].get(text, "").rpartition("<br>")[2],
+                ",".join(self.links[kind, one["id"]]["contacts"]),
+                one["properties"].get(title, ""),
+                one["properties"]["hs_timestamp"],
+                text=one["properties"].get(text, ""),
+                owner=one["properties"].get("hubspot_owner_id", ""),
+            )
+            for one in self.store.all(kind)
+            if not one["archived"]
+        ]

@@ -13,7 +13,14 @@ from integrations.sandbox.http import Answer, Request, route
 from integrations.sandbox.store import Document
 
 PAGE_LIMIT = 500
-ONE = {"contacts": "contact", "companies": "company", "deals": "deal", "calls": "call"}
+ONE = {
+    "contacts": "contact",
+    "companies": "company",
+    "deals": "deal",
+    "calls": "call",
+    "meetings": "meeting",
+    "tasks": "task",
+}
 NUMBERS = {name: number for number, name in KINDS.items()}
 MIRRORED = {
     (*pair, number): table[pair[::-1]]

@@ -22,7 +22,14 @@ ACCESS_TOKEN = "sandbox-hubspot-access-0001"  # noqa: S105
 REFRESH_TOKEN = "sandbox-hubspot-refresh-0001"  # noqa: S105
 TOKEN_SECONDS = 1800
 
-KINDS = {"0-1": "contacts", "0-2": "companies", "0-3": "deals", "0-48": "calls"}
+KINDS = {
+    "0-1": "contacts",
+    "0-2": "companies",
+    "0-3": "deals",
+    "0-27": "tasks",
+    "0-47": "meetings",
+    "0-48": "calls",
+}
 TYPES = {**KINDS, **{name: name for name in KINDS.values()}}
 DATED = re.compile(r"/crm/(?P<family>objects|properties|owners|associations)/20\d\d-\d\d(?P<rest>/.*|$)")
 TYPED_LINK = re.compile(r"/associations/(?!default/)[^/]+/[^/]+/[^/]+$")
@@ -37,7 +44,7 @@ SCOPES = (
     (r"GET |POST .*/(batch/read|search)$", "crm.objects.contacts.read"),
     (r"", "crm.objects.contacts.write"),
 )
-"""The first row that matches the request tells the scope it needs; the calls object is covered by those of contacts."""
+"""The first row that matches the request tells the scope it needs; calls, meetings and tasks are covered by those of contacts."""
 ALL_SCOPES = sorted({scope for _, scope in SCOPES})
 WINDOW = 10.0
 LONGEST_QUERY = 8000
@@ -73,8 +80,9 @@ def rate_limit_body(policy: str) -> dict[str, Any]:
 
 class Portal(Service):
     """Faults of its own: `locked` (423), `moving` (477), `throttled` (429; the dial's body names the policy),
-    `no_partial` (a batch is taken or refused as a whole), `no_unique_calls` and `no_unique_contacts` (these may
-    not get unique properties), `merge_makes_new` (a merge ends in a record with a new id) and `rotate_refresh_token`.
+    `no_partial` (a batch is taken or refused as a whole), `no_unique_calls`, `no_unique_contacts`,
+    `no_unique_meetings` and `no_unique_tasks` (these may not get unique properties), `merge_makes_new` (a
+    merge ends in a record with a new id) and `rotate_refresh_token`.
     """
 
     slug = "hubspot"

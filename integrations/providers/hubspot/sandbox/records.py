@@ -10,11 +10,12 @@ from integrations.providers.hubspot.sandbox.portal import Portal, RefusalError
 from integrations.providers.hubspot.sandbox.schema import Definition, clean, settle
 from integrations.sandbox.store import Document
 
+ACTIVITIES = ("calls", "meetings", "tasks")
 STAMPS = {
     "contacts": ("createdate", "lastmodifieddate"),
     "companies": ("createdate", "hs_lastmodifieddate"),
     "deals": ("createdate", "hs_lastmodifieddate"),
-    "calls": ("hs_createdate", "hs_lastmodifieddate"),
+    **dict.fromkeys(ACTIVITIES, ("hs_createdate", "hs_lastmodifieddate")),
 }
 DEFAULTS = {
     "contacts": ("createdate", "email", "firstname", "hs_object_id", "lastmodifieddate", "lastname"),
@@ -23,7 +24,7 @@ DEFAULTS = {
         *("amount", "closedate", "createdate", "dealname", "dealstage", "hs_lastmodifieddate", "hs_object_id"),
         "pipeline",
     ),
-    "calls": ("hs_createdate", "hs_lastmodifieddate", "hs_object_id"),
+    **dict.fromkeys(ACTIVITIES, ("hs_createdate", "hs_lastmodifieddate", "hs_object_id")),
 }
 """The properties that come back when none is asked for."""
 FIRST_ID = 20_001
@@ -127,10 +128,10 @@ class Records(Portal):
     def check(self, kind: str, values: Any, *, new: bool, own_id: str = "") -> dict[str, str]:
         """The values to store; raises what HubSpot would refuse."""
         cleaned = clean(self._definitions[kind], values, self.owner_ids)
-        if new and kind == "calls" and not cleaned.get("hs_timestamp"):
+        if new and kind in ACTIVITIES and not cleaned.get("hs_timestamp"):
             raise RefusalError(
                 400,
-                "Error creating CALL. Some required properties were not set.",
+                f"Error creating {kind.removesuffix('s').upper()}. Some required properties were not set.",
                 context={"properties": ["hs_timestamp"]},
             )
         for name in self.unique_names(kind):

@@ -80,6 +80,10 @@ STATUSES = (
     *("NO_ANSWER", "QUEUED", "RINGING", "MISSED"),
 )
 
+MEETING_OUTCOMES = _choices("Scheduled", "Completed", "Rescheduled", "No show", "Canceled")
+TASK_STATUSES = _choices("Not started", "In progress", "Waiting", "Completed", "Deferred")
+TASK_TYPES = [("CALL", "Call"), ("EMAIL", "Email"), ("TODO", "To-do")]
+
 COMMON = (
     define("hs_object_id", "Record ID", "number", "number", read_only=True),
     define("hubspot_owner_id", "Owner", "enumeration", "select", owner=True),
@@ -88,6 +92,10 @@ DATED = (
     define("createdate", "Create date", "datetime", "date", read_only=True),
     define("hs_lastmodifieddate", "Last modified date", "datetime", "date", read_only=True),
     define("hs_merged_object_ids", "Merged record IDs", "enumeration", "checkbox", read_only=True),
+)
+MADE = (
+    define("hs_createdate", "Create date", "datetime", "date", read_only=True),
+    define("hs_lastmodifieddate", "Last modified date", "datetime", "date", read_only=True),
 )
 PROPERTIES: Mapping[str, Sequence[Definition]] = {
     "companies": (
@@ -154,8 +162,32 @@ PROPERTIES: Mapping[str, Sequence[Definition]] = {
         define("hs_call_to_number", "To number"),
         define("hs_call_recording_url", "Recording URL"),
         define("hs_call_external_id", "External ID"),
-        define("hs_createdate", "Create date", "datetime", "date", read_only=True),
-        define("hs_lastmodifieddate", "Last modified date", "datetime", "date", read_only=True),
+        *MADE,
+    ),
+    "meetings": (
+        *COMMON,
+        define("hs_timestamp", "Activity date", "datetime", "date"),
+        define("hs_meeting_title", "Meeting name"),
+        define("hs_meeting_body", "Meeting description", "string", "html"),
+        define("hs_internal_meeting_notes", "Internal meeting notes", "string", "html"),
+        define("hs_meeting_start_time", "Meeting start time", "datetime", "date"),
+        define("hs_meeting_end_time", "Meeting end time", "datetime", "date"),
+        define("hs_meeting_location", "Meeting location"),
+        define("hs_meeting_external_url", "External URL"),
+        define("hs_meeting_outcome", "Meeting outcome", "enumeration", "select", options=MEETING_OUTCOMES),
+        *MADE,
+    ),
+    "tasks": (
+        *COMMON,
+        define("hs_timestamp", "Due date", "datetime", "date"),
+        define("hs_task_subject", "Task Title"),
+        define("hs_task_body", "Notes", "string", "html"),
+        define("hs_task_status", "Task Status", "enumeration", "select", options=TASK_STATUSES),
+        define("hs_task_type", "Task Type", "enumeration", "select", options=TASK_TYPES),
+        define(
+            "hs_task_priority", "Priority", "enumeration", "select", options=_choices("None", "Low", "Medium", "High")
+        ),
+        *MADE,
     ),
 }
 

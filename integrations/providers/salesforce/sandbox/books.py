@@ -3,7 +3,8 @@
 from typing import Any, ClassVar
 
 from integrations.providers.salesforce.sandbox.tokens import CLIENT_ID, CLIENT_SECRET, KEYS, USERNAME
-from integrations.sandbox.http import LoggedCall, Service
+from integrations.sandbox.http import Agreed, LoggedCall, Service
+from integrations.sandbox.store import Document
 
 
 class Books(Service):
@@ -43,5 +44,25 @@ class Books(Service):
                 task.get("CallDisposition") or "",
             )
             for task in self.store.all("Task")
-            if not task.get("IsDeleted")
+            if not task.get("IsDeleted") and task.get("TaskSubtype") == "Call"
         ]
+
+    def meetings(self) -> list[Agreed]:
+        return [
+            _agreed(event, event["StartDateTime"]) for event in self.store.all("Event") if not event.get("IsDeleted")
+        ]
+
+    def follow_ups(self) -> list[Agreed]:
+        return [
+            _agreed(task, task.get("ActivityDate") or "")
+            for task in self.store.all("Task")
+            if not task.get("IsDeleted") and task.get("TaskSubtype") != "Call"
+        ]
+
+
+def _agreed(row: Document, at: str) -> Agreed:
+    text = str(row.get("Description") or "")
+    key = row.get("Dialer_Call_Id__c") or row.get("CallObject") or text.rpartition("\n")[2]
+    return Agreed(
+        str(key), row.get("WhoId") or "", row.get("Subject") or "", at, text=text, owner=str(row.get("OwnerId") or "")
+    )

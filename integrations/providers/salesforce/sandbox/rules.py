@@ -122,6 +122,8 @@ def _check_event(org: Org, row: Document) -> None:
     if not row.get("StartDateTime") or not (row.get("EndDateTime") or row.get("DurationInMinutes") is not None):
         missing = ["StartDateTime", "DurationInMinutes"]
         raise Refused("REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(missing)}]", missing)
+    if row.get("EndDateTime") and str(row["EndDateTime"]) < str(row["StartDateTime"]):
+        raise Refused("FIELD_INTEGRITY_EXCEPTION", "An event can't end before it starts", ["EndDateTime"])
 
 
 def _check_member(_: Org, row: Document) -> None:

@@ -1,4 +1,4 @@
-"""Calls as the dialer posted them, and how each disposition appears in a CRM."""
+"""Calls as the dialer posted them, stage by stage."""
 
 import uuid
 
@@ -7,7 +7,6 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from integrations.models import Timestamped
 from integrations.registry import provider_choices
 from integrations.tenancy import TenantOwned
 from sync.models import Contact
@@ -43,8 +42,25 @@ class Call(TenantOwned):
     next_steps = models.JSONField(_("next steps"), default=list, blank=True)
     recording_url = models.URLField(_("recording"), max_length=2000, default="", blank=True)
     agent_email = models.EmailField(_("agent"), default="", blank=True)
+    from_number = models.CharField(_("agent's number"), max_length=40, default="", db_default="", blank=True)
+    related_record_id = models.CharField(
+        _("related record"),
+        max_length=100,
+        default="",
+        db_default="",
+        blank=True,
+        help_text=_("The CRM's id of the account or deal that the call was about."),
+    )
+    meeting = models.JSONField(_("booked meeting"), null=True, blank=True)
+    follow_up = models.JSONField(_("follow-up"), null=True, blank=True)
     metadata = models.JSONField(_("metrics"), default=dict, blank=True)
     review = models.CharField(_("needs a look"), max_length=20, choices=Review.choices, default="", blank=True)
+    said_at = models.JSONField(
+        default=dict, db_default={}, blank=True, help_text="By field: the time of the stage that set it last."
+    )
+    revision = models.PositiveIntegerField(default=1, db_default=1)
+    recording_purged_at = models.DateTimeField(_("recording forgotten"), null=True, blank=True)
+    texts_purged_at = models.DateTimeField(_("texts forgotten"), null=True, blank=True)
     created_at = models.DateTimeField(_("posted"), db_default=Now())
     updated_at = models.DateTimeField(_("changed"), auto_now=True)
 
@@ -63,21 +79,25 @@ class Call(TenantOwned):
         return f"{self.disposition or self.get_direction_display()} {self.started_at:%Y-%m-%d %H:%M}"
 
 
-class DispositionMap(TenantOwned, Timestamped):
-    """How one of the dialer's dispositions is written in one CRM."""
+class CallStage(TenantOwned):
+    """One later stage of a call as the dialer sent it: what it said, and what of it was older than what we hold."""
 
-    crm_provider = models.CharField("CRM", max_length=40, choices=provider_choices)
-    disposition = models.CharField(_("disposition"), max_length=100)
-    values = models.JSONField(_("CRM values"), default=dict)
+    call = models.ForeignKey(Call, on_delete=models.CASCADE, related_name="stages")
+    key = models.CharField(_("idempotency key"), max_length=200, default="", blank=True)
+    fingerprint = models.CharField(max_length=64, editable=False)
+    said_at = models.DateTimeField(_("said"))
+    changed = models.JSONField(_("changed"), default=list)
+    ignored = models.JSONField(_("older than what was held"), default=list)
+    received_at = models.DateTimeField(_("received"), db_default=Now())
 
     class Meta:
-        db_table = "disposition_maps"
-        ordering = ["crm_provider", "disposition"]
+        db_table = "call_stages"
+        ordering = ["-id"]
         constraints = [
-            models.UniqueConstraint(fields=["tenant", "crm_provider", "disposition"], name="disposition_once")
+            models.UniqueConstraint(fields=["call", "key"], condition=~models.Q(key=""), name="call_stage_once")
         ]
-        verbose_name = _("disposition map")
-        verbose_name_plural = _("disposition maps")
+        verbose_name = _("stage of a call")
+        verbose_name_plural = _("stages of calls")
 
     def __str__(self) -> str:
-        return f"{self.get_crm_provider_display()}: {self.disposition}"
+        return ", ".join(self.changed)
