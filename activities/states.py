@@ -16,12 +16,12 @@ _Links = dict[tuple[UUID, UUID, str], SyncRecord]
 
 
 def sync_states(call_ids: Collection[UUID]) -> dict[UUID, list[dict[str, Any]]]:
-    """For each call, one entry per CRM in the order of posting; two queries for any number of calls."""
+    """For each call, one entry per CRM, by its name; two queries for any number of calls."""
     rows = SyncRecord.objects.filter(local_record_id__in=call_ids, local_table__in=TABLES.values())
     links: _Links = {(row.local_record_id, row.connection_id, row.local_table): row for row in rows}
     newest: dict[tuple[UUID, UUID, str], SyncJob] = {}
     jobs = SyncJob.objects.filter(local_record_id__in=call_ids, kind__in=TABLES).select_related("connection")
-    for job in jobs.order_by("pk"):
+    for job in jobs.order_by("connection__provider", "pk"):
         newest[job.local_record_id, job.connection_id, job.kind] = job
     states: dict[UUID, list[dict[str, Any]]] = {call_id: [] for call_id in call_ids}
     for (call_id, connection_id, kind), job in newest.items():
