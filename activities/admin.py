@@ -17,12 +17,14 @@ from activities.admin_notes import NotesPages
 from activities.admin_recordings import RecordingPlayAdmin, RetentionRunAdmin, plays_panel, recording_link
 from activities.admin_reviews import BUTTONS, DecidesReviews, NeedsPersonFilter
 from activities.admin_settings import CallSettingsAdmin
+from activities.admin_stages import CallStageAdmin, stages_panel
 from activities.admin_webhooks import DialerEndpointAdmin, DialerMessageAdmin
 from activities.booking import FOLLOW_UP, MEETING
 from activities.models import (
     AgentOverride,
     Call,
     CallSettings,
+    CallStage,
     CrmAgent,
     DialerEndpoint,
     DialerMessage,
@@ -60,6 +62,7 @@ admin.site.register(DispositionMap, DispositionMapAdmin)
 admin.site.register(DispositionEffect, DispositionEffectAdmin)
 admin.site.register(RecordingPlay, RecordingPlayAdmin)
 admin.site.register(RetentionRun, RetentionRunAdmin)
+admin.site.register(CallStage, CallStageAdmin)
 admin.site.register(DialerEndpoint, DialerEndpointAdmin)
 admin.site.register(DialerMessage, DialerMessageAdmin)
 JOB_TABLES.update(dict.fromkeys((KIND, MEETING, FOLLOW_UP), Call._meta.db_table))
@@ -182,6 +185,7 @@ class CallAdmin(DecidesReviews, ReadOnlyAdmin, TenantScopedAdmin):
         jobs = (page_url(SyncJob, "changelist", q=row.pk), _("Its jobs"))
         return [
             Panel(_("What became of it in each CRM"), headers, rows, _("No CRM has to be told of this call."), jobs),
+            stages_panel(row),
             plays_panel(row),
         ]
 

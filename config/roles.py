@@ -21,6 +21,7 @@ HISTORY = {
     "mapping.crmfield": READ_ONLY,
     "mapping.schemachange": READ_ONLY,
     "mapping.crmobject": READ_ONLY,
+    "activities.callstage": READ_ONLY,
     "activities.recordingplay": READ_ONLY,
     "activities.retentionrun": READ_ONLY,
     "activities.crmagent": READ_ONLY,

@@ -121,6 +121,7 @@ NAVIGATION: list[dict[str, Any]] = [
             _list(_("Contacts"), "person", "sync.contact"),
             _list(_("Calls"), "call", "activities.call"),
             NEEDS_PERSON,
+            _list(_("Later stages of calls"), "stacks", "activities.callstage"),
             _list(_("Plays of recordings"), "headphones", "activities.recordingplay"),
             _list(_("Conflicts"), "call_split", "sync.conflict"),
             _list(_("Quarantine"), "shield", "sync.quarantine"),

@@ -17,6 +17,7 @@ from integrations.admin_html import (
     NOTHING,
     ago_column,
     bullets,
+    code,
     code_column,
     outward,
 )
@@ -80,7 +81,7 @@ class SyncRecordAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     fields: ClassVar[Any] = (
         "connection", "crm_provider", "crm_object_type", "in_crm", "our_record", "sync_direction", RECORD_STATUS,
         "error_message", "warnings", "retry_count", "last_synced_at", "last_crm_modified_at", "last_local_modified_at", "agreed",
-        "notes", "created_at", "updated_at",
+        "as_shown", "notes", "created_at", "updated_at",
     )  # fmt: skip
 
     def get_search_results(
@@ -98,6 +99,10 @@ class SyncRecordAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     @admin.display(description=gettext_lazy("our record"))
     def our_record(self, row: SyncRecord) -> str:
         return record_link(row.local_table, row.local_record_id)
+
+    @admin.display(description=gettext_lazy("as the CRM showed it last"))
+    def as_shown(self, row: SyncRecord) -> str:
+        return code(row.snapshot.fields) if hasattr(row, "snapshot") else NOTHING
 
     @admin.display(description=gettext_lazy("problem"))
     def short_problem(self, row: SyncRecord) -> str:

@@ -14,6 +14,7 @@ from activities.models import (
     AgentOverride,
     Call,
     CallSettings,
+    CallStage,
     CrmAgent,
     DialerEndpoint,
     DialerMessage,
@@ -363,6 +364,11 @@ def play(of: Call, **fields: Any) -> RecordingPlay:
     return _make(RecordingPlay, tenant_id=of.tenant_id, call=of, **{**defaults, **fields})
 
 
+def call_stage(of: Call) -> CallStage:
+    said = {"said_at": of.started_at, "changed": ["disposition"], "ignored": ["notes"], "fingerprint": "0" * 64}
+    return _make(CallStage, tenant_id=of.tenant_id, call=of, **said)
+
+
 def retention_run(owner: Tenant) -> RetentionRun:
     return _make(RetentionRun, tenant=owner, recordings=3, texts=2)
 
@@ -434,8 +440,8 @@ def world(owner: Tenant) -> World:
         owner, first, grace, linked, called, api_key(owner), breaker(first), rate_window(first), usage(first), mapping(owner),
         mapping_version(owner), crm_field(first), crm_object(first), schema_change(first), policy(owner), disposition(owner),
         disposition_effect(owner), crm_agent(first), agent_override(first),
-        call_settings(owner), play(called), retention_run(owner), run(first), certificate(first), rehearsal(first),
-        dead_job(first), event(first),
+        call_settings(owner), play(called), call_stage(called), retention_run(owner),
+        run(first), certificate(first), rehearsal(first), dead_job(first), event(first),
         cursor(first), told, dialer_message(told), conflict(linked, grace), quarantine(linked, grace),
         change(grace), review(grace), worker_beat(), finished_task(Success), finished_task(Failure),
         queued_task(), Schedule.objects.create(name=f"of {owner.slug}", func="sync.tasks.sweep"), Group.objects.first(),

@@ -122,6 +122,7 @@ def _fill(ours: World) -> None:
         factories.disposition_effect(owner)
         factories.call_settings(owner)
         factories.play(called)
+        factories.call_stage(called)
         factories.retention_run(owner)
         factories.dialer_message(factories.dialer_endpoint(owner))
         factories.conflict(record, person)
