@@ -156,9 +156,7 @@ class AgentOverrideAdmin(MendsAdvice, OfOneTenant, TenantScopedAdmin):
             raise PermissionDenied
         question = Question(
             title=_("Read the CRMs' users again?"),
-            lines=[
-                _("We ask each connected CRM who works there, in the background. It happens by itself every night.")
-            ],
+            lines=[_("We ask each connected CRM who works there, in the background. It happens by itself every day.")],
             button=_("Read now"),
         )
         page = self.ask(request, None, question)

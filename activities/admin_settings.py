@@ -57,11 +57,11 @@ def _secret(label: Any, text: Any = "") -> forms.CharField:
 
 
 class CallSettingsForm(TenantForm):
-    endpoint = _text(gettext_lazy("endpoint"), gettext_lazy("https://… of a store that speaks S3; empty: Amazon's."))
-    region = _text(gettext_lazy("region"), gettext_lazy("Such as eu-central-1; empty: us-east-1."))
-    bucket = _text(gettext_lazy("bucket"))
+    endpoint = _text(gettext_lazy("Endpoint"), gettext_lazy("https://… of a store that speaks S3; empty: Amazon's."))
+    region = _text(gettext_lazy("Region"), gettext_lazy("Such as eu-central-1; empty: us-east-1."))
+    bucket = _text(gettext_lazy("Bucket"))
     addressing = forms.ChoiceField(
-        label=gettext_lazy("the bucket's name stands"),
+        label=gettext_lazy("The bucket's name stands"),
         choices=[
             ("", gettext_lazy("as usual there")),
             ("path", gettext_lazy("in the path")),
@@ -70,14 +70,14 @@ class CallSettingsForm(TenantForm):
         required=False,
         widget=Select(),
     )
-    access_key_id = _secret(gettext_lazy("access key id"))
-    secret_access_key = _secret(gettext_lazy("secret access key"))
+    access_key_id = _secret(gettext_lazy("Access key id"))
+    secret_access_key = _secret(gettext_lazy("Secret access key"))
     signer_url = _text(
-        gettext_lazy("signer's address"),
+        gettext_lazy("Signer's address"),
         gettext_lazy('We post {"url": …} there for each play, signed; it answers {"url": "https://…"}.'),
     )
     signer_secret = _secret(
-        gettext_lazy("signer's secret"), gettext_lazy("Requests are signed with it in the form of Standard Webhooks.")
+        gettext_lazy("Signer's secret"), gettext_lazy("Requests are signed with it in the form of Standard Webhooks.")
     )
 
     class Meta:
@@ -231,6 +231,10 @@ class CallSettingsAdmin(TenantScopedAdmin):
         if owner is None or not self.has_add_permission(request):
             return redirect(page_url(CallSettings, "changelist"))
         return redirect(page_url(CallSettings, "add", tenant=owner))
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        """A tenant has one row: there is no other to add."""
+        return super().render_change_form(request, {**context, "show_save_and_add_another": False}, *args, **kwargs)
 
     def panels(self, request: HttpRequest, row: Any) -> Sequence[Panel]:
         return [runs_panel(row.tenant_id)]

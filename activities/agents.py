@@ -1,7 +1,7 @@
 """Who the dialer's agents are in each CRM: said by hand, else the active user with the agent's e-mail address.
 
-The CRM's users are read every night, when a CRM is connected and on demand, and kept here, so that logging a call asks no CRM
-whose it is. Users who left are kept too, as inactive: records of theirs still have a name.
+The CRM's users are read once a day, within the hour after a CRM was connected, and on demand, and kept here, so that logging a call
+asks no CRM whose it is. Users who left are kept too, as inactive: records of theirs still have a name.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Count, Exists, OuterRef
 from django.dispatch import Signal
 from django.utils import timezone
 
@@ -21,21 +21,18 @@ from integrations import errors, tenancy
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
 from integrations.records import CrmUser
-from sync import schedules, upkeep
+from sync import upkeep
 from sync.handlers import Result
 from sync.queue import Claim, Outcome
 
 KIND = "agents"
+READ_EVERY = timedelta(hours=20)
 SEEN_FOR = timedelta(days=90)
 """Calls of so many days tell which agents there are."""
 read = Signal()
 """Sent with `connection_id` in the transaction that keeps a CRM's users."""
 SCHEDULES: dict[str, dict[str, Any]] = {
-    "Read the CRMs' users": {
-        "func": "activities.agents.enqueue_all",
-        "schedule_type": "D",
-        "next_run": schedules.next_night,
-    }
+    "Read the CRMs' users": {"func": "activities.agents.enqueue_all", "schedule_type": "H"}
 }
 Agent = tuple[UUID, str]
 """A connection, and an agent's address in lower case."""
@@ -67,9 +64,11 @@ def enqueue(connections: Iterable[CrmConnection]) -> None:
 
 
 def enqueue_all() -> None:
-    """Every night, for every working connection."""
+    """Every hour, for working connections whose users were not read for most of a day."""
     with tenancy.everyone():
-        enqueue(CrmConnection.objects.filter(status=CrmConnection.Status.CONNECTED, tenant__is_active=True))
+        lately = CrmAgent.objects.filter(connection=OuterRef("pk"), seen_at__gt=timezone.now() - READ_EVERY)
+        working = CrmConnection.objects.filter(status=CrmConnection.Status.CONNECTED, tenant__is_active=True)
+        enqueue(working.exclude(Exists(lately)))
 
 
 def keep(connection: CrmConnection, users: Sequence[CrmUser]) -> None:

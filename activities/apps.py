@@ -42,8 +42,6 @@ class ActivitiesConfig(AppConfig):
 
 
 def _on_connected(connection: Any, provider: Any, **_: Any) -> None:
-    from activities import agents
     from activities.dispositions import add_defaults
 
     add_defaults(connection, provider)
-    agents.enqueue([connection])

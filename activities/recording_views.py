@@ -16,7 +16,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.models import AnonymousUser
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -232,8 +232,7 @@ def _give(request: HttpRequest, call: Call, shown: Shown) -> HttpResponse:
     recordings.note(call, outcome, way=shown.way, who=shown.who, address=_address(request))
     if outcome != Outcome.PLAYED:
         return _refuse(request, outcome, call.pk, call=call if shown.way == Way.MEMBER else None, why=why)
-    # Not Django's redirect: that refuses long addresses, and signed ones are long.
-    return HttpResponse(status=302, headers={**HEADERS, "Location": address})
+    return HttpResponseRedirect(address, headers=HEADERS)
 
 
 def _address(request: HttpRequest) -> str | None:

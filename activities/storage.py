@@ -29,6 +29,8 @@ from integrations.fields import WrongKey
 
 LONGEST_LINK = 24 * 3600
 SIGNER_SECONDS = 5.0
+LONGEST_ADDRESS = 8 * 1024
+"""Longer ones are cut or refused by servers and proxies on the way."""
 DEFAULT_REGION = "us-east-1"
 Known = Mapping[str, Any]
 
@@ -62,6 +64,8 @@ def storage_of(tenant_id: uuid.UUID) -> Storage:
 def playable(storage: Storage, address: str, call_id: uuid.UUID) -> str:
     """An address that plays this recording for a while. Raises StorageProblem."""
     found = iri_to_uri(SIGNERS[storage.kind](storage, address, call_id))
+    if len(found) > LONGEST_ADDRESS:
+        raise StorageProblem(_("The recording's signed address is longer than browsers take."))
     try:
         place_of(found)
     except AddressRefused as error:

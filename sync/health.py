@@ -36,7 +36,7 @@ class Notice:
 
 Adviser = Callable[[Sequence[CrmConnection]], Mapping[UUID, Sequence[Notice]]]
 ADVISERS: list[Adviser] = []
-"""Apps above add theirs when they are ready: what they know of working connections, in a fixed number of queries."""
+"""Apps above add theirs when they are ready: for working connections, what they know by connection, in few queries or none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Which CRM user an agent is: by hand, else by e-mail; and what it costs."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -98,6 +99,20 @@ def test_reading_the_users_again_updates_them(connection: CrmConnection) -> None
     agents.keep(connection, [JANE])
     agents.ReadAgents().work(_Staff([CrmUser("u-1", "jane@new.example.com", "Jane Roe")]), _claim(connection))  # type: ignore[arg-type]
     assert (CrmAgent.objects.get().email, CrmAgent.objects.get().name) == ("jane@new.example.com", "Jane Roe")
+
+
+def test_users_are_read_once_a_day_of_working_connections(connection: CrmConnection, tenant: Tenant) -> None:
+    factories.connection(tenant, status="paused")
+    agents.enqueue_all()
+    agents.enqueue_all()
+    assert [job.connection_id for job in SyncJob.objects.filter(kind=agents.KIND)] == [connection.pk]
+    SyncJob.objects.all().delete()
+    agents.keep(connection, [JANE])
+    agents.enqueue_all()
+    assert not SyncJob.objects.exists()
+    CrmAgent.objects.update(seen_at=factories.now() - timedelta(hours=21))
+    agents.enqueue_all()
+    assert SyncJob.objects.count() == 1
 
 
 # --- who is missing ----------------------------------------------------------------------------------------------------

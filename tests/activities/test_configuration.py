@@ -145,3 +145,45 @@ def test_a_document_that_cannot_be_used_ends_the_command_with_every_reason(
     monkeypatch.setattr("sys.stdin", io.StringIO("{"))
     with pytest.raises(CommandError, match="not JSON"):
         call_command("import_config", "acme")
+
+
+EFFECTS = {"DNC": {"do_not_call": True}, "Not Interested": {"lead_status": "Lost", "follow_up_days": 30}}
+
+
+def test_effects_of_dispositions_come_and_go_with_the_document(tenant: Tenant, stranger: Tenant) -> None:
+    with tenancy.scope(tenant.pk):
+        assert "disposition_effects" not in export(tenant)
+        assert import_document(tenant, {"disposition_effects": EFFECTS}).disposition_effects == 2
+        document = export(tenant)
+        assert document["disposition_effects"]["Not Interested"] == {
+            "do_not_call": False,
+            "lead_status": "Lost",
+            "follow_up_days": 30,
+            "follow_up_title": "",
+            "books_meeting": False,
+        }
+    with tenancy.scope(stranger.pk):
+        import_document(stranger, document)
+        assert export(stranger)["disposition_effects"] == document["disposition_effects"]
+        import_document(stranger, {"disposition_effects": {}})
+        assert "disposition_effects" not in export(stranger)
+
+
+@pytest.mark.parametrize(
+    ("effects", "path"),
+    [
+        ([], "disposition_effects"),
+        ({"DNC": True}, "disposition_effects.DNC"),
+        ({"DNC": {"dnc": True}}, "disposition_effects.DNC.dnc"),
+        ({"DNC": {"do_not_call": 1}}, "disposition_effects.DNC.do_not_call"),
+        ({"DNC": {"follow_up_days": True}}, "disposition_effects.DNC.follow_up_days"),
+        ({"DNC": {"follow_up_days": 40_000}}, "disposition_effects.DNC.follow_up_days"),
+        ({"DNC": {"lead_status": "x" * 201}}, "disposition_effects.DNC.lead_status"),
+        ({"DNC": {}, "dnc ": {}}, "disposition_effects.dnc "),
+        ({" ": {}}, "disposition_effects. "),
+    ],
+)
+def test_faulty_effects_are_told_at_their_place(tenant: Tenant, effects: Any, path: str) -> None:
+    with tenancy.scope(tenant.pk), pytest.raises(InvalidDocument) as refusal:
+        import_document(tenant, {"disposition_effects": effects})
+    assert [one.path for one in refusal.value.problems] == [path]

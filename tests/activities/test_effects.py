@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
+from rest_framework.test import APIClient
 
 from activities import effects
 from activities.models import Call, DispositionEffect
@@ -131,3 +132,15 @@ def test_a_disposition_without_an_effect_costs_one_statement(contact: Contact) -
     with CaptureQueriesContext(database) as statements:
         effects.apply([call])
     assert len(statements) == 1
+
+
+def test_do_not_call_is_in_force_with_the_answer_to_the_dialer_also_by_a_later_stage(
+    client: APIClient, contact: Contact, body: Any
+) -> None:
+    call_id = client.post("/api/v1/calls/", body).json()["id"]
+    assert held(contact)[0] is False
+    assert client.patch(f"/api/v1/calls/{call_id}/", {"disposition": "DNC"}).status_code == 200
+    assert held(contact)[0] is True
+    assert SyncJob.objects.get(kind="push").lane == Lane.DO_NOT_CALL
+    assert client.patch(f"/api/v1/calls/{call_id}/", {"disposition": "Connected"}).status_code == 200
+    assert held(contact)[0] is True

@@ -319,6 +319,12 @@ def test_somebody_with_a_token_is_not_told_how_the_storage_is_set_up(call: Call)
     assert "bucket" not in page
 
 
+def test_a_long_signed_address_is_given_whole(tenant: Tenant, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = "https://cdn.example.com/1.mp3?token=" + "x" * 8_000
+    monkeypatch.setattr("activities.recording_views.storage.playable", lambda *_given: long)
+    assert member(tenant).get(address(call.pk))["Location"] == long
+
+
 def test_nothing_of_the_request_decides_where_it_leads(tenant: Tenant, call: Call) -> None:
     evil = "https://evil.example/"
     answer = member(tenant).get(address(call.pk, next=evil, url=evil), headers={"Host": "localhost", "Referer": evil})

@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
+from activities import advice
 from activities.models import AgentOverride, CallSettings, DispositionEffect, DispositionMap
 from activities.notes import USUAL
 from integrations import tenancy
@@ -96,6 +97,22 @@ def test_somebody_without_a_role_sees_none_of_it(tenant: Tenant, sign_in: SignIn
     assert sign_in(factories.user("nobody", tenants=(tenant,))).get(page).status_code == 403
 
 
+def test_the_first_page_leads_to_a_lost_value_and_saving_another_one_ends_it(
+    client: Client, tenant: Tenant, connection: CrmConnection
+) -> None:
+    factories.cursor(connection)
+    for name in ("Connected", "No Answer", "Meeting Booked", "Not Interested", "DNC"):
+        factories.disposition(tenant, name, values={})
+    row = factories.disposition(tenant, "Voicemail", values={"hs_call_disposition": "gone"})
+    advice.refresh_all()
+    shown = pages.html(client, "/admin/")
+    assert "HubSpot has no “gone” in hs_call_disposition any more, which “Voicemail” is mapped to" in shown
+    assert f'href="{COVERAGE}?tenant={tenant.pk}"' in shown
+    url = pages.page(DispositionMap, "change", row.pk)
+    assert client.post(url, {"disposition": "Voicemail", "choice_1": "g-2", "values": ""}).status_code == 302
+    assert "Everything is in sync" in pages.html(client, "/admin/")
+
+
 # --- a map -----------------------------------------------------------------------------------------------------------
 
 
@@ -121,6 +138,7 @@ def test_a_choice_is_stored_as_the_crms_value(client: Client, connection: CrmCon
 
 
 def test_saving_without_a_change_keeps_the_words(client: Client, tenant: Tenant, connection: CrmConnection) -> None:
+    factories.crm_field(connection, "hs_call_title", object_type="calls")
     values = {"hs_call_disposition": "left-voicemail", "hs_call_title": "Hello"}
     row = factories.disposition(tenant, "Voicemail", values=values)
     url = pages.page(DispositionMap, "change", row.pk)
