@@ -143,7 +143,7 @@ class Card:
 def cards() -> list[Card]:
     """A card for each connection in the current scope, in a fixed number of queries."""
     # Without the secrets: a lost key must not take the health page down with it.
-    rows = CrmConnection.objects.defer("access_token", "refresh_token", "secrets").select_related("tenant")
+    rows = CrmConnection.objects.defer("access_token", "refresh_token", "secrets").select_related("tenant", "breaker")
     connections = list(rows.order_by("tenant__name", "provider"))
     since = timezone.now() - DAY
     ids = [one.pk for one in connections]
@@ -178,10 +178,9 @@ def cards() -> list[Card]:
     failed = _failed_events(pk for pk, counts in jobs.items() if counts["dead_fetches"])
     now = timezone.now()
     usage, gauges = budgets.usage_of(ids, now), budgets.gauges_of(ids)
-    breakers = {one.connection_id: one for one in CircuitBreaker.objects.filter(connection__in=ids)}
     notices = _notices(connections)
     return [
-        _card(one, jobs.get(one.pk, {}), records.get(one.pk, {}), read.get(one.pk, {}), breakers.get(one.pk),
+        _card(one, jobs.get(one.pk, {}), records.get(one.pk, {}), read.get(one.pk, {}), getattr(one, "breaker", None),
               failed.get(one.pk, 0), _quota(gauges.get(one.pk, ())),
               budgets.day(one, usage.get(one.pk, ()), gauges.get(one.pk, ()), now), notices.get(one.pk, ()))
         for one in connections

@@ -107,9 +107,9 @@ class SyncRecord(TenantOwned, Timestamped):
                 fields=["tenant", "crm_provider", "crm_object_type", "crm_record_id"], name="one_link_per_crm_record"
             ),
             models.UniqueConstraint(
-                fields=["connection", "crm_object_type", "local_record_id"],
+                fields=["connection", "crm_object_type", "local_record_id", "local_table"],
                 condition=models.Q(local_record_id__isnull=False),
-                name="one_link_per_local_record",
+                name="one_link_for_each_local_row",
             ),
         ]
         indexes = [

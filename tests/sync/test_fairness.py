@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
+from django.db import connection as database
 from django.db.models.functions import Now
 from django_q.models import OrmQ
 
@@ -18,7 +19,7 @@ from sync.models import Lane, SyncJob
 from sync.queue import Claim, Outcome
 
 FLOOD = 50_000
-BATCH = 100
+BATCH = 20
 CONNECTIONS = 50
 
 
@@ -63,19 +64,18 @@ def connections(owner: Tenant, count: int = 1) -> list[CrmConnection]:
 
 def fill(rows: Sequence[CrmConnection], lane: Lane, count: int) -> None:
     """So many jobs, evenly over the connections; woken as `enqueue` would."""
-    SyncJob.objects.bulk_create(
-        [
-            SyncJob(
-                tenant_id=rows[number % len(rows)].tenant_id,
-                connection=rows[number % len(rows)],
-                kind="test",
-                key=f"{lane}-{number}",
-                lane=lane,
-            )
-            for number in range(count)
-        ],
-        batch_size=5000,
-    )
+    with database.cursor() as sql:
+        sql.execute(
+            """
+            INSERT INTO sync_jobs (tenant_id, connection_id, kind, key, payload, lane, state, attempts, cause, error, error_detail)
+            SELECT (%s::uuid[])[1 + number %% %s], (%s::uuid[])[1 + number %% %s], 'test', %s || '-' || number, '{}', %s, 'ready', 0, '', '', ''
+            FROM generate_series(0, %s) AS number
+            """,
+            [
+                [row.tenant_id for row in rows], len(rows), [row.pk for row in rows], len(rows), str(lane.value), lane.value,
+                count - 1,
+            ],
+        )  # fmt: skip
     for row in rows:
         queue.wake(row.pk)
 
