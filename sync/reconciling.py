@@ -139,7 +139,12 @@ def _held(connection: CrmConnection, object_type: str) -> _State | None:
 
 
 def _run(connection: CrmConnection, object_type: str, state: _State | None) -> SyncRun:
-    run: SyncRun | None = SyncRun.objects.filter(pk=state.run).first() if state else None
+    """A run that was stopped by a quota before its first page has no state yet, and is gone on with all the same."""
+    begun = SyncRun.objects.filter(
+        connection=connection, kind=SyncRun.Kind.RECONCILIATION, object_type=object_type,
+        status__in=[SyncRun.Status.RUNNING, SyncRun.Status.PAUSED],
+    )  # fmt: skip
+    run: SyncRun | None = (SyncRun.objects.filter(pk=state.run) if state else begun).first()
     if run is not None:
         if run.status == SyncRun.Status.FAILED:
             run.status, run.error, run.finished_at = SyncRun.Status.RUNNING, "", None

@@ -3,6 +3,8 @@ from typing import Any
 
 import pytest
 from django.db import connection as database
+from django.db import transaction
+from django.test import TransactionTestCase
 
 from integrations import registry, tenancy
 from integrations.models import ApiKey, CrmConnection, Tenant
@@ -56,6 +58,30 @@ def connection(tenant: Tenant, fake_crm: SandboxServer) -> CrmConnection:
             account_id="acct-1",
         )
         return row
+
+
+LASTING = {
+    "django_migrations", "django_content_type", "auth_permission", "auth_group", "auth_group_permissions", "django_q_schedule",
+}  # fmt: skip
+"""What migrating fills in, the same for every test."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_clearing() -> Iterator[None]:
+    """After a test with real transactions only the tables that it filled are emptied: Django truncates all of them, which makes
+    new files for each, and then fills in again what migrating does. Foreign keys are checked at the end."""
+
+    def clear(test_case: Any) -> None:
+        tables = sorted({*database.introspection.django_table_names(only_existing=True)} - LASTING)
+        with transaction.atomic(), database.cursor() as cursor:
+            cursor.execute("SELECT " + ", ".join(f'EXISTS (SELECT 1 FROM "{table}")' for table in tables))
+            for table, filled in zip(tables, cursor.fetchone(), strict=True):
+                if filled:
+                    cursor.execute(f'DELETE FROM "{table}"')
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", clear)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Events are dropped and deletions go untold: the certificate names exactly what was wrong, and all of it is right afterwards."""
 
 import json
+import time
 from typing import Any
 
 import pytest
