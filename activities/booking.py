@@ -46,10 +46,15 @@ def enqueue(calls: Sequence[Call], targets: Mapping[UUID, Sequence[Target]]) -> 
     queue.enqueue(jobs(calls, targets))
 
 
-def jobs(calls: Sequence[Call], targets: Mapping[UUID, Sequence[Target]]) -> list[SyncJob]:
-    """The jobs that `enqueue` adds, for who adds others with them. At most two queries, none where nothing was agreed."""
+def jobs(
+    calls: Sequence[Call], targets: Mapping[UUID, Sequence[Target]], known: Effects | None = None
+) -> list[SyncJob]:
+    """The jobs that `enqueue` adds, for who adds others with them. At most two queries, none where nothing was agreed.
+
+    `known`: the effects of these calls' dispositions, where the caller has read them already.
+    """
     placed = [call for call in calls if targets.get(call.pk)]
-    effects = effects_of(placed)
+    effects = effects_of(placed) if known is None else known
     wanted = [(kind, call) for call in placed for kind in _kinds(call, effects)]
     connections = {target.connection_id for _, call in wanted for target in targets[call.pk]}
     providers = dict(CrmConnection.objects.filter(pk__in=connections).values_list("pk", "provider")) if wanted else {}

@@ -150,13 +150,14 @@ def set_going(
     `new`: those that count as one more call of their person. `changed`: what a later stage changed; None for calls just posted.
     """
     besides: list[SyncJob] = []
+    brings = booking.effects_of(calls)
     if changed is None or counters.told(changed):
         counters.count(calls, new=new)
         besides = counters.jobs(calls, placed)
     if changed is None or not {"disposition", "contact_id"}.isdisjoint(changed):
-        effects.apply(calls)
+        effects.apply(calls, brings)
     if changed is not None:
         targets.hold_waiting(calls)
     else:
         dialer_webhooks.tell_of_reviews(calls)
-    targets.enqueue(calls, placed, [*booking.jobs(calls, placed), *besides])
+    targets.enqueue(calls, placed, [*booking.jobs(calls, placed, brings), *besides])

@@ -68,7 +68,8 @@ def fill(rows: Sequence[CrmConnection], lane: Lane, count: int) -> None:
         sql.execute(
             """
             INSERT INTO sync_jobs (tenant_id, connection_id, kind, key, payload, lane, state, attempts, cause, error, error_detail)
-            SELECT (%s::uuid[])[1 + number %% %s], (%s::uuid[])[1 + number %% %s], 'test', %s || '-' || number, '{}', %s, 'ready', 0, '', '', ''
+            SELECT (%s::uuid[])[1 + number %% %s], (%s::uuid[])[1 + number %% %s], 'test', %s || '-' || number,
+                '{}', %s, 'ready', 0, '', '', ''
             FROM generate_series(0, %s) AS number
             """,
             [
