@@ -28,7 +28,7 @@ from sync import lanes, queue
 from sync.bulk import upsert
 from sync.handlers import Result, handler_of
 from sync.models import Lane, SyncJob, SyncRecord
-from sync.queue import Outcome
+from sync.queue import Claim, Outcome
 
 log = logging.getLogger("dialbridge.work")
 
@@ -126,6 +126,18 @@ def _one_batch(connection: CrmConnection, kind: str, lane: int, patience: Patien
     except Exception as error:
         log.exception("A job of kind %s failed in our own code", kind)
         result = Result([_our_fault(job, error) for job in claimed.jobs])
+    try:
+        _write_down(claimed, result)
+    except Exception as error:
+        log.exception("What became of jobs of kind %s could not be written down", kind)
+        result = Result([_our_fault(job, error) for job in claimed.jobs])
+        _write_down(claimed, result)
+    if settings.DEBUG:
+        reset_queries()  # Django notes every statement, for as long as a process works
+    return list(result.outcomes)
+
+
+def _write_down(claimed: Claim, result: Result) -> None:
     with transaction.atomic():
         upsert(
             SyncRecord, result.links, LINK_FIELDS, key=["tenant", "crm_provider", "crm_object_type", "crm_record_id"]
@@ -133,9 +145,6 @@ def _one_batch(connection: CrmConnection, kind: str, lane: int, patience: Patien
         if result.after:
             result.after()
         queue.settle(claimed, result.outcomes)
-    if settings.DEBUG:
-        reset_queries()  # Django notes every statement, for as long as a process works
-    return list(result.outcomes)
 
 
 def _ends_the_slice(outcome: Outcome) -> bool:

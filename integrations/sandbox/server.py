@@ -3,7 +3,7 @@
 Control: `GET /_sandbox/` (what there is), `GET /_sandbox/requests` (counts per method and path shape), `GET|PUT /_sandbox/faults`,
 `POST /_sandbox/clock {"advance": seconds}`, `GET /_sandbox/data/{collection}`, `GET /_sandbox/connect` (settings and a credential),
 `GET /_sandbox/statuses` (how often each status was answered),
-`POST /_sandbox/calls {"ids": [our call ids]}` (how each is held, in plain words),
+`POST /_sandbox/calls {"ids": [our call ids]}` (how each is held, in plain words; `/_sandbox/agreed` for meetings and follow-ups),
 `POST /_sandbox/edit|add|remove {"object", "id", "fields"}` (what somebody does in the CRM's own pages).
 It is for tests, demos and benchmarks alone.
 """
@@ -84,8 +84,9 @@ class SandboxServer(ThreadingHTTPServer):
             return Answer(
                 200, {"environment": service.environment(self.url), "credential": service.credential(self.url)}
             )
-        if what == "calls":
-            return Answer(200, self._audit(request.json()["ids"]))
+        if what in {"calls", "agreed"}:
+            books = self._audit if what == "calls" else self._agreed
+            return Answer(200, books(request.json()["ids"]))
         if what in {"edit", "add", "remove"}:
             return self._by_hand(what, request.json())
         if what.startswith("data/"):
@@ -105,6 +106,18 @@ class SandboxServer(ThreadingHTTPServer):
             service.remove(order["object"], made)
         service.store.flush()
         return Answer(200, {"id": made})
+
+    def _agreed(self, ids: list[str]) -> dict[str, Any]:
+        """By kind: what is held under each of the ids, and how many there are at all."""
+        held = {"meetings": self.service.meetings(), "follow_ups": self.service.follow_ups()}
+        keys = {one: self.service.key_of(one) for one in ids}
+        return {
+            kind: {
+                "found": {one: [asdict(item) for item in items if item.key == key] for one, key in keys.items()},
+                "total": len(items),
+            }
+            for kind, items in held.items()
+        }
 
     def _audit(self, ids: list[str]) -> dict[str, Any]:
         found: dict[str, list[dict[str, Any]]] = {}

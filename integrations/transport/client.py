@@ -48,8 +48,11 @@ class Patience:
     """For what kind of work, and how much of the quotas that may take."""
 
 
-WORKER = Patience(turn=3.0, retry=0.0)
-"""A worker holds other people's work up: it waits for its turn a moment, and leaves retries to the job table."""
+WORKER = Patience(turn=3.0, retry=1.5)
+"""A worker holds other people's work up: it waits for its turn a moment, tries once more, and leaves the rest to the job table.
+
+Without the second try a service that stumbles now and then would use up the tries of whole batches; one that is down opens its
+breaker soon, so that nobody waits for it."""
 PERSON = Patience(turn=5.0, retry=2.5)
 """Somebody looks at the screen."""
 COMMAND = Patience(turn=60.0, retry=20.0)

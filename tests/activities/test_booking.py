@@ -194,3 +194,24 @@ def test_many_calls_cost_as_many_queries_as_one(
     calls = [made(contact, number, meeting=MEETING, disposition="Connected") for number in range(20)]
     assert cost(calls) == cost(calls[:1]) <= 2
     assert cost([made(contact, 99)]) == 0
+
+
+def test_a_follow_up_may_be_of_the_same_kind_as_the_call_itself_in_the_crm(
+    connection: CrmConnection, contact: Contact, diary: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Provider, "follow_up_type", Provider.call_type)
+    call = made(contact, follow_up=FOLLOW_UP)
+    logged = SyncRecord.objects.create(
+        tenant_id=call.tenant_id,
+        connection=connection,
+        crm_provider=connection.provider,
+        crm_object_type=Provider.call_type,
+        crm_record_id="c1",
+        local_record_id=call.pk,
+        local_table=Call._meta.db_table,
+        sync_direction="outbound",
+    )
+    enqueue(connection, call)
+    assert work(connection.pk) == {"done": 1}
+    links = SyncRecord.objects.filter(local_record_id=call.pk, crm_object_type=Provider.call_type)
+    assert set(links.values_list("crm_record_id", flat=True)) == {logged.crm_record_id, "d1"}

@@ -7,6 +7,7 @@ from django_q.models import OrmQ
 from integrations import errors, tenancy
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
+from integrations.sandbox.server import SandboxServer
 from sync import handlers, queue
 from sync.handlers import Result
 from sync.models import Lane, SyncJob
@@ -89,6 +90,33 @@ def test_a_fault_of_ours_is_retried_and_then_laid_aside_with_a_sentence(three_jo
         work(three_jobs.pk)
     assert all_states() == [("dead", 6, "internal")] * 3
     assert "can be tried again" in SyncJob.objects.first().error  # type: ignore[union-attr]
+
+
+def test_what_can_not_be_written_down_is_a_fault_of_ours_as_well(three_jobs: CrmConnection) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError("oops")
+
+    class Forgetful(Scripted):
+        def work(self, provider: CrmProvider, claimed: Claim) -> Result:
+            return Result([Outcome(job, "done") for job in claimed.jobs], after=fail)
+
+    handlers.register("test", Forgetful("done"))
+    work(three_jobs.pk)
+    assert all_states() == [("ready", 1, "internal")] * 3
+    assert not SyncJob.objects.filter(first_attempt_at=None).exists(), "the CRM may have it already"
+
+
+def test_a_service_that_stumbles_once_costs_a_batch_no_try(scoped: CrmConnection, fake_crm: SandboxServer) -> None:
+    class Reader(Scripted):
+        def work(self, provider: CrmProvider, claimed: Claim) -> Result:
+            provider.api.request("GET", "/me")
+            return Result([Outcome(job, "done") for job in claimed.jobs])
+
+    handlers.register("test", Reader("done"))
+    queue.enqueue([SyncJob(tenant_id=scoped.tenant_id, connection=scoped, kind="test", key="1")])
+    fake_crm.service.faults.set([{"kind": "status", "status": 500, "times": 1}])
+    work(scoped.pk)
+    assert all_states() == [("done", 1, "")]
 
 
 def test_a_long_load_lets_go_after_each_slice_and_asks_to_be_called_again(three_jobs: CrmConnection) -> None:
