@@ -7,8 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import requests
@@ -40,8 +41,9 @@ class Processes:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for name in reversed(list(self._children)):
-            self.stop(name)
+        with _undisturbed():
+            for name in reversed(list(self._children)):
+                self.stop(name)
         self._pids.unlink(missing_ok=True)
         if not self.env.get("DATABASE_URL"):
             connections.close_all()
@@ -145,6 +147,20 @@ class Processes:
                 return
             time.sleep(0.1)
         raise StartError(f"The {name} process does not answer at {url}. {self.last_words(name)}")
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Stopping takes some seconds: whoever presses Ctrl-C again must not be left with half of the processes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in held.items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def _command_line(pid: int) -> str:

@@ -1,5 +1,7 @@
 import os
+import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -23,6 +25,21 @@ def test_leaving_the_block_stops_every_process_and_its_children(tmp_path: Path) 
         pid = processes.start("one", SLEEPER).pid
         assert lives(pid)
     assert not lives(pid)
+
+
+def test_pressing_ctrl_c_again_while_it_stops_leaves_nobody_behind(tmp_path: Path) -> None:
+    slow = (
+        "import signal, time; signal.signal(signal.SIGTERM, lambda *_: time.sleep(1) or exit()); "
+        "print(1, flush=True); time.sleep(60)"
+    )
+    with Processes({}, tmp_path) as processes:
+        pids = [processes.start("first", SLEEPER).pid]
+        child = processes.start("slow", [sys.executable, "-c", slow, str(ROOT)], pipe=True)
+        assert child.stdout is not None
+        child.stdout.readline()
+        pids.append(child.pid)
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    assert not any(map(lives, pids))
 
 
 def test_what_an_earlier_start_left_behind_is_ended(tmp_path: Path) -> None:
