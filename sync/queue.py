@@ -71,17 +71,20 @@ class Outcome:
 
 
 _ENQUEUE = """
+WITH given AS MATERIALIZED (
+    SELECT nextval(pg_get_serial_sequence('sync_jobs', 'id')) AS id, one.* FROM json_to_recordset(%s::json) AS one (
+        tenant_id uuid, connection_id uuid, kind text, key text, local_record_id uuid, payload jsonb, lane smallint,
+        run_id bigint, not_before timestamptz
+    )
+)
 INSERT INTO sync_jobs AS waiting (
-    tenant_id, connection_id, kind, key, local_record_id, payload, lane, run_id, not_before,
+    id, tenant_id, connection_id, kind, key, local_record_id, payload, lane, run_id, not_before,
     state, attempts, cause, error, error_detail
 )
 SELECT
-    tenant_id, connection_id, kind, key, local_record_id, payload, lane, run_id, coalesce(not_before, statement_timestamp()),
-    'ready', 0, '', '', ''
-FROM json_to_recordset(%s::json) AS given (
-    tenant_id uuid, connection_id uuid, kind text, key text, local_record_id uuid, payload jsonb, lane smallint, run_id bigint,
-    not_before timestamptz
-)
+    id, tenant_id, connection_id, kind, key, local_record_id, payload, lane, run_id,
+    coalesce(not_before, statement_timestamp()), 'ready', 0, '', '', ''
+FROM given
 ORDER BY connection_id, kind, key
 ON CONFLICT (connection_id, kind, key) WHERE state = 'ready' DO UPDATE SET
     lane = least(waiting.lane, excluded.lane),
@@ -90,7 +93,7 @@ ON CONFLICT (connection_id, kind, key) WHERE state = 'ready' DO UPDATE SET
         THEN least(waiting.not_before, excluded.not_before) ELSE waiting.not_before END
 """
 """Writing the twin holds it: else a worker could take it, read what we have not committed yet as it was before, and be done. All
-lock in the same order, so that nobody waits in a circle."""
+lock in the same order, so that nobody waits in a circle; the place in line is that in which the jobs were given."""
 
 
 def enqueue(jobs: Iterable[SyncJob]) -> None:

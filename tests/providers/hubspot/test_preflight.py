@@ -1,5 +1,6 @@
 """The permission check: what the token may not do, each with what to click, and nothing changed by asking."""
 
+import re
 from copy import deepcopy
 from typing import Any
 
@@ -183,12 +184,13 @@ def test_an_address_that_leads_nowhere_is_the_operators_to_mend(settings: Settin
     settings.HUBSPOT_API_VERSIONS = ["owners=2027-03"]
     for method in ("GET", "POST"):
         responses.add(method, f"{host}/crm/owners/2027-03", status=404, body="<html>Not found</html>")
-        for kind in ("contacts", "companies", "deals", "calls"):
+        for kind in ("contacts", "companies", "deals", "calls", "meetings", "tasks"):
             responses.add(method, f"{host}/crm/v3/objects/{kind}", json={})
             responses.add(method, f"{host}/crm/v3/objects/{kind}/search", json={})
             responses.add(method, f"{host}/crm/v3/objects/{kind}/batch/update", status=400, json={"message": "empty"})
             responses.add(method, f"{host}/crm/v3/properties/{kind}", json={"results": []})
             responses.add(method, f"{host}/crm/v3/properties/{kind}/batch/create", status=400, json={})
+            responses.add(method, re.compile(f"{host}/crm/v3/properties/{kind}/.*"), status=404, json={})
     api = PlainApi(Provider, Credential(auth="private_app", access_token="pat"), host)
     findings = Provider(Connection(id="c", tenant_id="t"), api).preflight()
     (unreachable,) = [one for one in findings if one.code == "unreachable"]
