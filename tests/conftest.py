@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 from django.db import connection as database
 from django.db import transaction
@@ -11,6 +12,16 @@ from integrations.models import ApiKey, CrmConnection, Tenant
 from integrations.sandbox.server import SandboxServer
 from tests.fake_crm.provider import FakeService
 from tests.providers.harness import serve
+
+hypothesis.settings.register_profile("suite", deadline=None)  # on a busy machine any example may take long
+hypothesis.settings.load_profile("suite")
+
+LONGEST = ("tests/live/", "tests/sync/test_model.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, so that at the end no process waits for another."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ def test_drain_waits_for_a_retry_that_falls_into_its_time_and_not_longer(
     with tenancy.everyone():
         row = CrmConnection.objects.get()
         SyncJob.objects.create(tenant=tenant, connection=row, kind="pull", key="people")
-    fake_crm.service.faults.set([{"kind": "status", "status": 503, "times": 1}])
+    fake_crm.service.faults.set([{"kind": "status", "status": 503, "times": 2}])  # also the second try in place
     done = run("drain", "acme", timeout=20)
     assert (done["done"], done["retried"]) == (1, 1)
 
