@@ -15,10 +15,11 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from activities import agents
+from activities.dispositions import plain
 from activities.models import Call, DispositionEffect
 from activities.payload import related_record
 from activities.targets import Target
-from integrations import errors
+from activities.writer import known_ids, outcome_of
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
 from integrations.records import FollowUp, Meeting, Written
@@ -27,7 +28,6 @@ from sync import queue
 from sync.handlers import Result
 from sync.models import Lane, SyncJob, SyncRecord
 from sync.queue import Claim, Outcome
-from sync.work import judge
 
 MEETING, FOLLOW_UP = "book_meeting", "set_follow_up"
 USUAL_LENGTH = timedelta(minutes=30)
@@ -71,7 +71,7 @@ def effects_of(calls: Collection[Call]) -> dict[str, DispositionEffect]:
     if not any(call.disposition for call in calls):
         return {}
     rows = DispositionEffect.objects.filter(tenant_id__in={call.tenant_id for call in calls})
-    return {_plain(row.disposition): row for row in rows}
+    return {plain(row.disposition): row for row in rows}
 
 
 def _kinds(call: Call, effects: Effects) -> Iterator[str]:
@@ -82,7 +82,7 @@ def _kinds(call: Call, effects: Effects) -> Iterator[str]:
 
 
 def _books(call: Call, effects: Effects) -> bool:
-    effect = effects.get(_plain(call.disposition))
+    effect = effects.get(plain(call.disposition))
     return bool(call.meeting) and (effect is None or effect.books_meeting)
 
 
@@ -90,7 +90,7 @@ def _due(call: Call, effects: Effects) -> datetime | None:
     """The call's own word goes before its disposition's."""
     if call.follow_up:
         return _moment(call.follow_up, "due_at")
-    effect = effects.get(_plain(call.disposition))
+    effect = effects.get(plain(call.disposition))
     if effect is None or effect.follow_up_days is None:
         return None
     return call.started_at + timedelta(seconds=call.duration_seconds, days=effect.follow_up_days)
@@ -122,7 +122,7 @@ class Agreement(ABC, Generic[Agreed]):
 
     def work(self, provider: CrmProvider, claimed: Claim) -> Result:
         calls = Call.objects.in_bulk([job.local_record_id for job in claimed.jobs])
-        effects, known = effects_of(list(calls.values())), self._known_ids(claimed)
+        effects, known = effects_of(list(calls.values())), known_ids(claimed, self.table)
         owners = agents.ids(claimed.jobs[0].connection_id, {call.agent_email for call in calls.values()})
         agreed: dict[str, Agreed] = {}
         held: dict[str, SyncJob] = {}
@@ -136,7 +136,7 @@ class Agreement(ABC, Generic[Agreed]):
         pause = float(connection.settings.get("unknown_outcome_pause", provider.unknown_outcome_pause))
         done = {job.pk for job in held.values()}
         outcomes = [Outcome(job, "done") for job in claimed.jobs if job.pk not in done]
-        outcomes += [_outcome(job, written.get(key), pause) for key, job in held.items()]
+        outcomes += [outcome_of(job, written.get(key), pause) for key, job in held.items()]
         links = [
             self._link(provider, connection, held[key], one) for key, one in written.items() if one.id and key in held
         ]
@@ -151,14 +151,6 @@ class Agreement(ABC, Generic[Agreed]):
 
     @abstractmethod
     def object_type(self, provider: CrmProvider) -> str: ...
-
-    def _known_ids(self, claimed: Claim) -> dict[Any, str]:
-        rows = SyncRecord.objects.filter(
-            connection_id=claimed.jobs[0].connection_id,
-            local_table=self.table,
-            local_record_id__in=[job.local_record_id for job in claimed.jobs],
-        )
-        return dict(rows.values_list("local_record_id", "crm_record_id"))
 
     def _link(self, provider: CrmProvider, connection: CrmConnection, job: SyncJob, result: Written) -> SyncRecord:
         now = timezone.now()
@@ -210,7 +202,7 @@ class SetFollowUps(Agreement[FollowUp]):
         due_at = _due(call, effects)
         if due_at is None:
             return None
-        effect = effects.get(_plain(call.disposition))
+        effect = effects.get(plain(call.disposition))
         usual = (effect.follow_up_title if effect else "") or "Follow up"
         title = (call.follow_up or {}).get("title") or usual
         return FollowUp(key=f"{call.pk}:follow-up", title=title, due_at=due_at, **common)
@@ -245,18 +237,6 @@ def _common(
     }
 
 
-def _outcome(job: SyncJob, result: Written | None, pause: float) -> Outcome:
-    if result is None:
-        return judge(job, errors.OutcomeUnknown("The CRM did not say what became of this."), pause)
-    if isinstance(result.error, errors.CrmError):
-        return judge(job, result.error, pause)
-    return Outcome(job, "done")
-
-
 def _moment(told: Mapping[str, Any], name: str) -> datetime | None:
     found = parse_datetime(str(told.get(name) or ""))
     return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def _plain(name: str) -> str:
-    return " ".join(name.split()).casefold()

@@ -107,8 +107,11 @@ def _not_public(place: Place) -> AddressRefused:
     )
 
 
-def _resolve(place: Place) -> str:
-    """The address to connect to. One that leads inside spoils all of its name's addresses."""
+def resolved(place: Place) -> str:
+    """The address to connect to. One that leads inside spoils all of its name's addresses.
+
+    Raises AddressRefused, and what the system raises for a name that it doesn't know.
+    """
     found = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
     addresses = [str(entry[4][0]).partition("%")[0] for entry in found]
     if not place.is_chosen_by_operator and not all(is_public(ipaddress.ip_address(one)) for one in addresses):
@@ -138,7 +141,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
 def _exchange(place: Place, body: bytes, headers: Mapping[str, str]) -> Answer:
     connection = http.client.HTTPConnection(place.host, place.port, timeout=TIMEOUT)
     connection.default_port = DEFAULT_PORTS[place.scheme]  # else the port would stand in the Host header
-    plain = socket.create_connection((_resolve(place), place.port), TIMEOUT)
+    plain = socket.create_connection((resolved(place), place.port), TIMEOUT)
     # It runs from the first byte on, since a handshake may dawdle as well, and has a handle of its own, since TLS takes the first.
     handle = plain.dup()
     cut_off = threading.Timer(LONGEST, _cut, [handle])

@@ -1,8 +1,6 @@
 """Asks an address that a tenant chose and reads the answer, under the rules of `activities.outside`: https, the public internet
 only, the very address that was looked at, no redirects, an end to size and time."""
 
-import ipaddress
-import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +9,7 @@ import certifi
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from activities.outside import AddressRefused, NoAnswer, Place, is_public, place_of
+from activities.outside import NoAnswer, Place, place_of, resolved
 
 CHUNK = 8 * 1024
 
@@ -64,7 +62,11 @@ def _read(answer: urllib3.BaseHTTPResponse, most: int, until: float) -> bytes:
 
 
 def _pool(place: Place, seconds: float) -> urllib3.HTTPConnectionPool:
-    address, timeout = _resolve(place), urllib3.Timeout(total=seconds)
+    try:
+        address = resolved(place)
+    except (OSError, UnicodeError) as error:
+        raise NoAnswer(f"The name {place.host} is not known.") from error
+    timeout = urllib3.Timeout(total=seconds)
     if place.scheme == "http":
         return urllib3.HTTPConnectionPool(address, place.port, timeout=timeout)
     return urllib3.HTTPSConnectionPool(
@@ -76,15 +78,3 @@ def _pool(place: Place, seconds: float) -> urllib3.HTTPConnectionPool:
         cert_reqs="CERT_REQUIRED",
         ca_certs=certifi.where(),
     )
-
-
-def _resolve(place: Place) -> str:
-    """The address to connect to. One that leads inside spoils all of its name's addresses."""
-    try:
-        entries = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise NoAnswer(f"The name {place.host} is not known.") from error
-    found = [str(entry[4][0]).partition("%")[0] for entry in entries]
-    if not place.is_chosen_by_operator and not all(is_public(ipaddress.ip_address(one)) for one in found):
-        raise AddressRefused(f"{place.host} is not on the public internet.")
-    return found[0]

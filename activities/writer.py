@@ -1,6 +1,6 @@
 """Logs calls in a CRM: the handler of `log_call` jobs."""
 
-from collections.abc import Mapping
+from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
@@ -29,7 +29,7 @@ class LogCalls:
 
     def work(self, provider: CrmProvider, claimed: Claim) -> Result:
         calls = Call.objects.select_related("contact").in_bulk([job.local_record_id for job in claimed.jobs])
-        known = self._known_ids(claimed)
+        known = known_ids(claimed, CALLS)
         table = self._dispositions(provider, claimed)
         owners = agents.ids(claimed.jobs[0].connection_id, {call.agent_email for call in calls.values()})
         template = self._note_template(claimed)
@@ -56,20 +56,11 @@ class LogCalls:
         links = []
         for activity in activities:
             job, result = jobs[activity.key], written.get(activity.key)
-            outcomes.append(_outcome(job, result, pause))
+            outcomes.append(outcome_of(job, result, pause))
             # An id may stand beside an error: the activity exists, but something about it is wrong.
             if result is not None and result.id:
                 links.append(_link(provider, connection, job, activity, result))
         return Result(outcomes, links)
-
-    def _known_ids(self, claimed: Claim) -> Mapping[object, str]:
-        return dict(
-            SyncRecord.objects.filter(
-                connection_id=claimed.jobs[0].connection_id,
-                local_table=CALLS,
-                local_record_id__in=[job.local_record_id for job in claimed.jobs],
-            ).values_list("local_record_id", "crm_record_id")
-        )
 
     def _note_template(self, claimed: Claim) -> str:
         chosen = CallSettings.objects.filter(tenant_id=claimed.jobs[0].tenant_id)
@@ -80,10 +71,21 @@ class LogCalls:
         return DispositionTable(provider.default_dispositions, dict(rows.values_list("disposition", "values")))
 
 
-def _outcome(job: SyncJob, result: Written | None, pause: float) -> Outcome:
+def known_ids(claimed: Claim, table: str) -> dict[Any, str]:
+    """What these jobs wrote earlier: our id → the CRM's."""
+    rows = SyncRecord.objects.filter(
+        connection_id=claimed.jobs[0].connection_id,
+        local_table=table,
+        local_record_id__in=[job.local_record_id for job in claimed.jobs],
+    )
+    return dict(rows.values_list("local_record_id", "crm_record_id"))
+
+
+def outcome_of(job: SyncJob, result: Written | None, pause: float) -> Outcome:
+    """What one answer of a batch means for its job."""
     if result is None:
-        # The provider broke its promise to answer for each; treat the call as possibly written.
-        return judge(job, errors.OutcomeUnknown("The CRM did not say what became of this call."), pause)
+        # The provider broke its promise to answer for each; treat it as possibly written.
+        return judge(job, errors.OutcomeUnknown("The CRM did not say what became of this."), pause)
     if isinstance(result.error, errors.CrmError):
         return judge(job, result.error, pause)
     return Outcome(job, "done")

@@ -193,6 +193,6 @@ def test_nothing_inside_our_own_network_is_asked(url: str, settings: Any) -> Non
 
 def test_a_name_that_leads_inside_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [(2, 1, 6, "", ("93.184.215.14", 443)), (2, 1, 6, "", ("10.1.2.3", 443))]
-    monkeypatch.setattr("activities.public_web.socket.getaddrinfo", lambda *_a, **_k: found)
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_a, **_k: found)
     with pytest.raises(AddressRefused):
         public_web.fetch("POST", "https://rebound.example.com/", body=b"{}")
