@@ -121,40 +121,34 @@ class CallActivity:
     """The account, deal or opportunity that the call was about."""
 
 
-@dataclass(frozen=True, slots=True)
-class Meeting:
-    """A meeting that was booked in a call. `key` and `first_attempt_at` as with `CallActivity`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreed:
+    """Something that was agreed in a call. `key`, `first_attempt_at` and the like as with `CallActivity`."""
 
     key: str
     object_type: str
     record_id: str
     title: str
+    description: str = ""
+    agent_email: str = ""
+    agent_id: str = ""
+    related_to: str = ""
+    first_attempt_at: datetime | None = None
+    crm_record_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meeting(Agreed):
     starts_at: datetime
     ends_at: datetime
-    description: str = ""
     location: str = ""
-    agent_email: str = ""
-    agent_id: str = ""
-    related_to: str = ""
-    first_attempt_at: datetime | None = None
-    crm_record_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class FollowUp:
-    """Something that the agent has to do later for a person. `key` and `first_attempt_at` as with `CallActivity`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowUp(Agreed):
+    """Something that the agent has to do later for a person."""
 
-    key: str
-    object_type: str
-    record_id: str
-    title: str
     due_at: datetime
-    description: str = ""
-    agent_email: str = ""
-    agent_id: str = ""
-    related_to: str = ""
-    first_attempt_at: datetime | None = None
-    crm_record_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
