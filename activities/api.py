@@ -9,7 +9,7 @@ from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from activities import examples, posting, stages
+from activities import examples, posting, stages, together
 from activities.models import Call
 from activities.posting import Posted
 from activities.serializers import (
@@ -57,7 +57,7 @@ class CallsView(TenantView):
     )
     def post(self, request: Request) -> Response:
         data = check_call(_with_id(request), self.tenant.region)
-        [posted] = posting.store(self.tenant, [data])
+        posted = together.store(self.tenant, data)
         if posted.status == 409:
             raise AlreadyUsed(posted.errors["external_id"])
         if posted.errors:

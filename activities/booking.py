@@ -25,6 +25,7 @@ from integrations.providers.base import CrmProvider
 from integrations.records import FollowUp, Meeting, Written
 from integrations.registry import provider_class
 from sync import queue
+from sync.bulk import read
 from sync.handlers import Result
 from sync.models import Lane, SyncJob, SyncRecord
 from sync.queue import Claim, Outcome
@@ -70,7 +71,7 @@ def effects_of(calls: Collection[Call]) -> dict[str, DispositionEffect]:
     """What the dispositions of these calls bring about, by their plain name. One tenant's."""
     if not any(call.disposition for call in calls):
         return {}
-    rows = DispositionEffect.objects.filter(tenant_id__in={call.tenant_id for call in calls})
+    rows = read(DispositionEffect, "tenant_id = ANY(%s)", [list({call.tenant_id for call in calls})])
     return {plain(row.disposition): row for row in rows}
 
 

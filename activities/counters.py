@@ -10,11 +10,11 @@ from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import connection as database
 from django.utils import timezone
 
 from activities.models import Call
 from activities.targets import Placed
+from integrations import prepared
 from sync import pushes
 from sync.models import Lane, SyncJob
 
@@ -58,7 +58,7 @@ def count(calls: Collection[Call], *, new: Collection[Call]) -> None:
     added = Counter(call.contact_id for call in new)
     scored = {call.contact_id for call in calls if call.contact_id is not None and SCORE in call.metadata}
     tenant_id = next(iter(calls)).tenant_id
-    with database.cursor() as cursor:
+    with prepared.cursor() as cursor:
         cursor.execute(
             _COUNT, {"tenant": tenant_id, "ids": ids, "added": [added[one] for one in ids], "scored": sorted(scored)}
         )

@@ -19,6 +19,7 @@ from activities import booking, counters, dialer_webhooks, effects, targets, unk
 from activities.models import Call
 from activities.targets import Placed, TargetError
 from integrations.models import Tenant
+from sync.bulk import insert
 from sync.models import SyncJob
 
 TRIES = 5
@@ -88,7 +89,7 @@ class _Request:
         calls = sorted((call for call, _contact_id in fresh.values() if call.pk in placed), key=_external_id)
         if calls:
             unknown.introduce(self.tenant, calls, placed)
-            Call.objects.bulk_create(calls)
+            insert(Call, calls)
             set_going(calls, placed, new=calls)
         new = {call.external_id: call.pk for call in calls}
         return [self._answer(data["external_id"], mark, new) for data, mark in self.asked]

@@ -8,9 +8,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db import connection as database
-
 from activities.models import Call
+from integrations import prepared
 from integrations.models import CrmConnection
 from sync import departed, queue
 from sync.folding import MERGED_INTO
@@ -198,7 +197,7 @@ SELECT wanted.phone, c.id FROM unnest(%(numbers)s::text[]) AS wanted(phone) CROS
 def _owners_of(tenant_id: UUID, numbers: Collection[str]) -> dict[str, list[UUID]]:
     """Contacts by number: all that matters is whether it is nobody, one, or several."""
     found: dict[str, list[UUID]] = defaultdict(list)
-    with database.cursor() as cursor:
+    with prepared.cursor() as cursor:
         cursor.execute(_OWNERS, {"numbers": sorted(numbers), "tenant": tenant_id})
         for phone, contact_id in cursor.fetchall():
             found[phone].append(contact_id)
@@ -218,7 +217,7 @@ def _targets_of(tenant_id: UUID, contact_ids: Collection[UUID]) -> dict[UUID, li
     if not contact_ids:
         return {}
     found: dict[UUID, dict[UUID, Target]] = defaultdict(dict)
-    with database.cursor() as cursor:
+    with prepared.cursor() as cursor:
         gone = list(departed.NO_LONGER_THERE)
         cursor.execute(_LINKS, {"people": list(contact_ids), "tenant": tenant_id, "gone": gone})
         for contact_id, connection_id, object_type, record_id in cursor.fetchall():

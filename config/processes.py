@@ -126,7 +126,7 @@ class Processes:
 
     def start_web(self, port: int, *, host: str = "127.0.0.1", workers: int = 1) -> str:
         command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(port)]
-        command += ["--workers", str(workers), "--blocking-threads", "4", "--no-ws", "config.wsgi:application"]
+        command += ["--workers", str(workers), "--blocking-threads", "8", "--no-ws", "config.wsgi:application"]
         self.start("web", command)
         url = f"http://127.0.0.1:{port}"
         self.wait_for("web", f"{url}/readyz")

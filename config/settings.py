@@ -99,6 +99,8 @@ def _database() -> dict[str, object]:
             "DATABASE_URL has to name a PostgreSQL database (postgresql://…): the queue needs its row locks."
         )
     database.setdefault("OPTIONS", {}).setdefault("connect_timeout", 10)
+    if env.boolean("DATABASE_PREPARED", default=True):
+        database["OPTIONS"]["prepare_threshold"] = 2
     # Workers fork, and a pool does not survive a fork: only the web process asks for one.
     if env.boolean("DATABASE_POOL"):
         database["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 8, "timeout": 10}

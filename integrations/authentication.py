@@ -13,7 +13,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 
-from integrations import tenancy
+from integrations import prepared, tenancy
 from integrations.models import ApiKey, Tenant
 
 LAST_USE_PRECISION = timedelta(minutes=5)
@@ -29,7 +29,7 @@ WHERE key.prefix = %s AND key.revoked_at IS NULL AND tenant.is_active
 
 def _key_of(prefix: str) -> ApiKey | None:
     """The key with its tenant. Every request asks this: the ORM takes longer to write the question than to get the answer."""
-    with database.cursor() as cursor:
+    with prepared.cursor() as cursor:
         cursor.execute(_FIND, [prefix])
         row = cursor.fetchone()
     if row is None:

@@ -20,7 +20,7 @@ from django.dispatch import Signal
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from integrations import tenancy
+from integrations import prepared, tenancy
 from integrations.models import CrmConnection
 from integrations.tenancy import refuse_other_tenant
 from sync.bulk import upsert
@@ -107,8 +107,9 @@ def enqueue(jobs: Iterable[SyncJob]) -> None:
         rows.setdefault((row.connection_id, row.kind, row.key), row)
     if not rows:
         return
-    with database.cursor() as cursor:
-        cursor.execute(_ENQUEUE, [json.dumps([_given(row) for row in rows.values()], default=str), Lane.DO_NOT_CALL])
+    with prepared.cursor() as cursor:
+        given = json.dumps([_given(row) for row in rows.values()], default=str)
+        cursor.execute(_ENQUEUE, [given, int(Lane.DO_NOT_CALL)])
     for connection_id in {row.connection_id for row in rows.values()}:
         transaction.on_commit(partial(wake, connection_id))
 
@@ -135,7 +136,7 @@ WHERE id = %(connection)s AND (wake_requested_at IS NULL OR (
 def wake(connection_id: uuid.UUID) -> bool:
     """Sends a worker to this connection, unless one is on its way already."""
     terms: dict[str, Any] = {"connection": connection_id, "lost": LOST_WAKE_UP}
-    with database.cursor() as cursor:
+    with prepared.cursor() as cursor:
         cursor.execute(_WAKE, terms)
         asked = bool(cursor.rowcount)
     if asked:
@@ -202,14 +203,12 @@ def _yield_to_twins(rows: Sequence[SyncJob]) -> None:
 
 _CLAIM = """
 WITH next AS (
-    SELECT id FROM sync_jobs waiting
+    SELECT id FROM sync_jobs
     WHERE connection_id = %(connection)s AND state = 'ready' AND kind = %(kind)s AND not_before <= clock_timestamp()
       AND lane <= %(last_lane)s
-      AND NOT EXISTS (
-        SELECT 1 FROM sync_jobs busy
-        WHERE busy.connection_id = waiting.connection_id AND busy.kind = waiting.kind AND busy.key = waiting.key
-          AND busy.state = 'leased'
-      )
+      AND key <> ALL (ARRAY(
+        SELECT key FROM sync_jobs WHERE connection_id = %(connection)s AND kind = %(kind)s AND state = 'leased'
+      ))
     ORDER BY lane, id
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
@@ -221,6 +220,8 @@ UPDATE sync_jobs SET
 FROM next WHERE sync_jobs.id = next.id
 RETURNING sync_jobs.id
 """
+"""The busy keys are gathered once. As a join they would be looked for anew for each of a flood's jobs, whenever the table was empty
+when its statistics were made. For the same reason the plan isn't kept."""
 
 
 def next_in_line(connection_id: uuid.UUID) -> tuple[str, int] | None:

@@ -15,6 +15,7 @@ from tests import bench_calls, bench_sync
 from tests.bench_model import bench_model
 
 ROUNDS = 5
+AT_ONCE = 8
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -74,11 +75,13 @@ def bench_mapping() -> None:
 
 def bench_ingest() -> None:
     """Posting a call over HTTP against a bare view with one INSERT, in the same server behind the same middleware."""
+    import json
     import sys
     import tempfile
+    from concurrent.futures import ThreadPoolExecutor
+    from http.client import HTTPConnection
     from pathlib import Path
 
-    import requests
     from django.db import connection
 
     from config.processes import Processes, free_port
@@ -123,24 +126,38 @@ def bench_ingest() -> None:
             "--port",
             str(port),
             "--blocking-threads",
-            "4",
+            "8",
         ]
         processes.start("web", [*command, "--no-ws", "tests.bench_web:application"])
         processes.wait_for("web", f"http://127.0.0.1:{port}/readyz")
-        session = requests.Session()
-        session.headers["Authorization"] = f"Bearer {text}"
 
-        def send(path: str) -> None:
-            for _ in range(100):
-                answer = session.post(f"http://127.0.0.1:{port}{path}", json=body(), timeout=30)
-                if answer.status_code != 201:
-                    raise RuntimeError(answer.text)
+        def send(path: str, times: int) -> None:
+            line = HTTPConnection("127.0.0.1", port, timeout=30)
+            headers = {"Authorization": f"Bearer {text}", "Content-Type": "application/json"}
+            for _ in range(times):
+                line.request("POST", path, json.dumps(body()), headers)
+                answer = line.getresponse()
+                told = answer.read()
+                if answer.status != 201:
+                    raise RuntimeError(told.decode())
+            line.close()
 
+        def at_once(path: str) -> None:
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                list(pool.map(lambda _: send(path, 400 // AT_ONCE), range(AT_ONCE)))
+
+        calls, floor = "/api/v1/calls/", "/api/v1/floor/"
+        for path in (calls, floor):
+            at_once(path)
+        about = "against a bare view with one INSERT, both over HTTP to one server"
+        compare(
+            "ingest", lambda: at_once(calls), lambda: at_once(floor), f"400 posted calls, {AT_ONCE} at once, {about}"
+        )
         compare(
             "ingest",
-            lambda: send("/api/v1/calls/"),
-            lambda: send("/api/v1/floor/"),
-            "100 posted calls, against a bare view with one INSERT, both over HTTP to one server",
+            lambda: send(calls, 100),
+            lambda: send(floor, 100),
+            f"100 posted calls, one after the other, {about}",
         )
     with tenancy.everyone():
         tenant.delete()

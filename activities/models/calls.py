@@ -70,7 +70,7 @@ class Call(TenantOwned):
         constraints = [models.UniqueConstraint(fields=["tenant", "external_id"], name="call_once")]
         indexes = [
             models.Index(fields=["tenant", "-created_at"], name="call_newest"),
-            models.Index(fields=["contact", "-started_at"], name="call_of_contact"),
+            models.Index(fields=["contact", "-started_at", "-created_at"], name="newest_call_of_contact"),
         ]
         verbose_name = _("call")
         verbose_name_plural = _("calls")

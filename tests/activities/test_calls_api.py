@@ -1,10 +1,13 @@
 import threading
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import connection as database
+from django.db import transaction
 from rest_framework.test import APIClient
 
+from activities import posting, together
 from activities.models import Call
 from activities.targets import KIND
 from integrations import tenancy
@@ -16,6 +19,7 @@ from sync.models import Contact, SyncJob
 from sync.work import work
 from tests.activities.conftest import link
 from tests.fake_crm.provider import Provider
+from tests.sync.processes import wait_until
 
 URL = "/api/v1/calls/"
 
@@ -95,6 +99,76 @@ def test_ten_posts_of_one_call_at_the_same_instant_make_one(api_key: str, contac
     assert sorted(answer.status_code for answer in answers) == [200] * 9 + [201]
     assert len({answer.json()["id"] for answer in answers}) == 1
     assert (count(Call), jobs()) == (1, 1)
+
+
+def _post_behind_a_held_contact(api_key: str, contact: Contact, bodies: list[Any]) -> list[Any]:
+    """The answers to calls that come one by one while the first waits for its contact."""
+    answers: list[Any] = [None] * len(bodies)
+
+    def post(place: int) -> None:
+        answers[place] = APIClient(headers={"Authorization": f"Bearer {api_key}"}, raise_request_exception=False).post(
+            URL, bodies[place]
+        )
+        database.close()
+
+    threads = [threading.Thread(target=post, args=(place,)) for place in range(len(bodies))]
+    with tenancy.everyone(), transaction.atomic():
+        Contact.objects.select_for_update().get(pk=contact.pk)
+        threads[0].start()
+        wait_until(_somebody_waits_for_a_lock, "the first call to wait for its contact")
+        for thread in threads[1:]:
+            thread.start()
+        [line] = together._lines.values()
+        wait_until(lambda: len(line.waiting) == len(bodies) - 1, "the others to stand in line")
+    for thread in threads:
+        thread.join()
+    return answers
+
+
+def _somebody_waits_for_a_lock() -> bool:
+    with database.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
+        return cursor.fetchone() is not None
+
+
+@pytest.fixture
+def stores(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The ids of the calls that are stored together, store by store. A call named "bad" can't be stored."""
+    together._lines.clear()
+    seen: list[list[str]] = []
+    original = posting.store
+
+    def store(tenant: Tenant, asked: Any) -> Any:
+        seen.append([one["external_id"] for one in asked])
+        if "bad" in seen[-1]:
+            raise RuntimeError("the database is full")
+        return original(tenant, asked)
+
+    monkeypatch.setattr("activities.posting.store", store)
+    return seen
+
+
+@pytest.mark.django_db(transaction=True)
+def test_calls_that_come_while_one_is_being_stored_are_stored_together_and_answered_each(
+    api_key: str, contact: Contact, body: Any, stores: list[list[str]]
+) -> None:
+    nobody = {**body, "external_id": "n-1", "contact_id": str(uuid4()), "crm_record_id": "", "provider": ""}
+    others = [nobody, {**body, "duration_seconds": 1}, *({**body, "external_id": f"o-{place}"} for place in range(6))]
+    answers = _post_behind_a_held_contact(api_key, contact, [body, *others])
+    assert [answer.status_code for answer in answers] == [201, 400, 409, *[201] * 6]
+    assert [answer.json()["external_id"] for answer in answers[3:]] == [f"o-{place}" for place in range(6)]
+    assert (len(stores), len(stores[1])) == (2, 8)
+    assert (count(Call), jobs()) == (7, 7)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_call_that_can_not_be_stored_hinders_none_of_those_beside_it(
+    api_key: str, contact: Contact, body: Any, stores: list[list[str]]
+) -> None:
+    others = [{**body, "external_id": name} for name in ("o-1", "bad", "o-2")]
+    answers = _post_behind_a_held_contact(api_key, contact, [body, *others])
+    assert [answer.status_code for answer in answers] == [201, 201, 500, 201]
+    assert count(Call) == 3
 
 
 def test_a_call_reaches_the_crm_once_on_the_dialled_record(

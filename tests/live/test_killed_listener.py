@@ -145,14 +145,14 @@ def test_a_listener_killed_100_times_loses_no_event_and_applies_none_twice(
 
 
 def wait_for_the_end(pid: int, what: str) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
             return
         time.sleep(0.005)
-    raise AssertionError(f"not within 20 s: {what}")
+    raise AssertionError(f"not within 60 s: {what}")
 
 
 def listen_to_the_end(environment: dict[str, str], service: FakeService) -> None:
@@ -210,7 +210,7 @@ def test_the_command_stops_within_seconds_when_asked_and_gives_its_streams_back(
             [*MANAGE, "listen_changes", "--json"],
             cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-        wait_until(lambda: FeedCursor.objects.filter(feed="stream").exclude(holder="").exists(), "a stream", 30)
+        wait_until(lambda: FeedCursor.objects.filter(feed="stream").exclude(holder="").exists(), "a stream")
         assert WorkerBeat.objects.get().kind == "listener"
         begun = time.monotonic()
         process.send_signal(number)

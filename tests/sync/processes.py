@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 10, log: Callable[[], str] = str) -> None:
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 60, log: Callable[[], str] = str) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}\n{log()}"

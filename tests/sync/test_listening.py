@@ -404,7 +404,7 @@ def test_a_listener_stops_within_seconds_though_a_stream_hangs(
         wait_until(lambda: hanging, "the stream")
         begun = time.monotonic()
         listener.stop()
-        wait_until(lambda: not WorkerBeat.objects.exists(), "the end", 5)
+        wait_until(lambda: not WorkerBeat.objects.exists(), "the end")
         assert time.monotonic() - begun < 4
     over.set()
     others = [one for one in threading.enumerate() if one.name.startswith(("stream-", "closing"))]
@@ -454,11 +454,11 @@ def test_what_somebody_changes_in_a_streaming_crm_reaches_the_contact(tenant: Te
     assert link is not None
     try:
         with listening_(lease=10.0):
-            wait_until(lambda: FeedCursor.objects.filter(feed="stream").exclude(holder="").exists(), "the lease", 20)
+            wait_until(lambda: FeedCursor.objects.filter(feed="stream").exclude(holder="").exists(), "the lease")
             time.sleep(1.0)  # until the subscription stands: from then on nothing is missed
             with server.service.store.lock:
                 server.service.edit(kind, link.crm_record_id, {"Company": "Edited by hand"})
-            wait_until(lambda: InboxEvent.objects.filter(source="stream").exists(), "the event", 20)
+            wait_until(lambda: InboxEvent.objects.filter(source="stream").exists(), "the event")
     finally:
         server.close()
     event = InboxEvent.objects.filter(source="stream").get()

@@ -43,7 +43,7 @@ class Live:
 
     def cluster(self, *, after: Cluster | None = None) -> Cluster:
         """The complete cluster, started later than the one given; processes are known by the order of their start."""
-        wait_until(lambda: self._complete(after) or self.process.poll(), "a complete cluster", 20, self.log)
+        wait_until(lambda: self._complete(after) or self.process.poll(), "a complete cluster", 90, self.log)
         cluster = self._complete(after)
         assert cluster, self.log()
         return cluster

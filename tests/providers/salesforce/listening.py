@@ -58,7 +58,7 @@ class Listener:
         """As a listener has stored them."""
         return {page.channel: page.position for page in self.pages if page.channel and page.position}
 
-    def wait(self, condition: Callable[["Listener"], Any], seconds: float = 10) -> None:
+    def wait(self, condition: Callable[["Listener"], Any], seconds: float = 60) -> None:
         ends = time.monotonic() + seconds
         while not condition(self):
             assert self.error is None, self.error
