@@ -9,7 +9,7 @@ from integrations.providers.hubspot import outcomes
 from integrations.providers.hubspot.lookup import ID_PROPERTY, Place
 from integrations.providers.hubspot.outcomes import Outcomes
 from integrations.providers.hubspot.texts import line, moment
-from integrations.records import CallActivity, Direction, FollowUp, Meeting
+from integrations.records import CallActivity, Connection, Direction, FollowUp, Meeting
 
 Activity = TypeVar("Activity", CallActivity, Meeting, FollowUp)
 Properties = dict[str, str]
@@ -44,8 +44,8 @@ class CallForm(Form[CallActivity]):
     remembered = "call_upsert"
     dispensable = frozenset({outcomes.PROPERTY, OWNER})
 
-    def __init__(self, api: Api) -> None:
-        self._outcomes = Outcomes(api)
+    def __init__(self, api: Api, connection: Connection) -> None:
+        self._outcomes = Outcomes(api, connection)
 
     def properties(self, one: CallActivity) -> Mapping[str, Any]:
         word = one.outcome.get(outcomes.PROPERTY) if one.outcome else one.disposition

@@ -3,11 +3,13 @@
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from time import monotonic
 
 from integrations import errors
 from integrations.providers.base import Api
 from integrations.providers.hubspot.answers import body_of
 from integrations.providers.hubspot.endpoints import path
+from integrations.records import Connection
 from integrations.transport.classify import json_of
 
 log = logging.getLogger(__name__)
@@ -24,26 +26,38 @@ STANDARD: Mapping[str, str] = {
 """Word → GUID of the outcomes that every portal starts with."""
 
 
-class Outcomes:
-    """The portal's own outcomes, read once per provider instance."""
+KEPT_SECONDS = 600.0
+_kept: dict[str, tuple[float, dict[str, str]]] = {}
+"""Connection → until when this process asks no more, on the monotonic clock, and what it was told."""
 
-    def __init__(self, api: Api) -> None:
+
+class Outcomes:
+    """The portal's own outcomes. Every slice of work makes a provider anew, so what one was told serves the next ones, too; only a
+    word that is not among them is looked for again."""
+
+    def __init__(self, api: Api, connection: Connection) -> None:
         self._api = api
-        self._guids: dict[str, str] | None = None
+        self._connection = connection
+        self._asked = False
 
     def guid(self, word: str) -> str:
         """Takes a label, a slug or the GUID itself. Empty for an outcome that this portal does not have."""
         if not word:
             return ""
         found = self._known().get(slug(word), "")
+        if not found and not self._asked:
+            _kept.pop(self._connection.id, None)
+            found = self._known().get(slug(word), "")
         if not found:
             log.warning("HubSpot has no call outcome %r: the call is logged without one.", word)
         return found
 
     def _known(self) -> dict[str, str]:
-        if self._guids is None:
-            self._guids = self._load()
-        return self._guids
+        until, guids = _kept.get(self._connection.id, (0.0, {}))
+        if until <= monotonic():
+            guids, self._asked = self._load(), True
+            _kept[self._connection.id] = monotonic() + KEPT_SECONDS, guids
+        return guids
 
     def _load(self) -> dict[str, str]:
         own = self._options() or self._dispositions()

@@ -261,7 +261,7 @@ class Provider(CrmProvider):
 
     @cached_property
     def _calls(self) -> ActivityLog[CallActivity]:
-        return self._log_of(CallForm(self.api))
+        return self._log_of(CallForm(self.api, self.connection))
 
     @cached_property
     def _meetings(self) -> ActivityLog[Meeting]:

@@ -6,6 +6,7 @@ import pytest
 from pytest_django import Settings
 
 from integrations import errors
+from integrations.providers.hubspot import outcomes
 from integrations.providers.hubspot.provider import Provider
 from integrations.providers.hubspot.sandbox import Sandbox
 from integrations.providers.hubspot.sandbox.portal import (
@@ -108,6 +109,7 @@ def sent(provider: Provider) -> list[str]:
 
 @pytest.fixture
 def world(settings: Settings) -> Iterator[World]:
+    outcomes._kept.clear()
     world = World()
     settings.HUBSPOT_API_URL = world.server.url
     settings.HUBSPOT_CLIENT_ID = CLIENT_ID

@@ -86,13 +86,25 @@ def test_a_token_without_the_right_to_add_properties_works_without(limited: Prov
 def test_the_outcomes_come_from_the_older_list_where_the_property_tells_none(world: World) -> None:
     world.fault("status", status=404, body={"message": "no such property"}, match="hs_call_disposition")
     provider = world.connect()
-    assert Outcomes(provider.api).guid("Meeting booked") == "0b8f6f4e-6c0e-4a3f-9a51-6d2c5c1f7a10"
+    assert Outcomes(provider.api, provider.connection).guid("Meeting booked") == "0b8f6f4e-6c0e-4a3f-9a51-6d2c5c1f7a10"
     assert sent(provider)[-1] == "GET /calling/v1/dispositions"
 
 
 def test_without_either_list_the_outcomes_of_every_portal_are_used(world: World) -> None:
     body = {"message": "gone"}
     world.portal.faults.set([{"kind": "status", "status": 404, "body": body, "match": "dispositions?"}])
-    outcomes = Outcomes(world.connect().api)
+    provider = world.connect()
+    outcomes = Outcomes(provider.api, provider.connection)
     assert outcomes.guid("Left voicemail") == STANDARD["left-voicemail"]
     assert outcomes.guid("Meeting booked") == ""
+
+
+def test_what_outcomes_there_are_is_asked_once_for_many_slices_of_work_and_again_for_an_unknown_word(
+    world: World,
+) -> None:
+    provider = world.connect()
+    for _ in range(3):
+        assert Outcomes(provider.api, provider.connection).guid("connected") == STANDARD["connected"]
+    assert len([one for one in sent(provider) if "hs_call_disposition" in one]) == 1
+    Outcomes(provider.api, provider.connection).guid("Made up this morning")
+    assert len([one for one in sent(provider) if "hs_call_disposition" in one]) == 2
