@@ -1,24 +1,22 @@
 """Admin pages of calls, and the contact's page with its calls."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from django.utils.html import format_html_join
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from activities.admin_agents import AgentOverrideAdmin, CrmAgentAdmin
-from activities.admin_dispositions import DispositionEffectAdmin, DispositionMapAdmin
+from activities.admin_call_panels import calls_panel, newest_calls
+from activities.admin_calls import CallAdmin
+from activities.admin_desk import last_calls
+from activities.admin_dispositions import DispositionMapAdmin
+from activities.admin_effects import DispositionEffectAdmin
 from activities.admin_notes import NotesPages
-from activities.admin_recordings import RecordingPlayAdmin, RetentionRunAdmin, plays_panel, recording_link
-from activities.admin_reviews import BUTTONS, DecidesReviews, NeedsPersonFilter
+from activities.admin_recordings import RecordingPlayAdmin, RetentionRunAdmin
 from activities.admin_settings import CallSettingsAdmin
-from activities.admin_stages import CallStageAdmin, stages_panel
+from activities.admin_stages import CallStageAdmin
 from activities.admin_webhooks import DialerEndpointAdmin, DialerMessageAdmin
+from activities.agents import KIND as READ_AGENTS
 from activities.booking import FOLLOW_UP, MEETING
 from activities.models import (
     AgentOverride,
@@ -33,29 +31,23 @@ from activities.models import (
     RecordingPlay,
     RetentionRun,
 )
-from activities.notes import clock
-from activities.states import sync_states
+from activities.searching import find_calls
+from activities.states import states_from
 from activities.targets import KIND
-from integrations.admin_base import Panel, Question, ReadOnlyAdmin, TenantScopedAdmin, any_of, page_action
-from integrations.admin_html import (
-    NOTHING,
-    ago,
-    ago_column,
-    badge,
-    bullets,
-    code_column,
-    outward,
-    page_link,
-    page_url,
-    prose,
-)
-from integrations.models import Tenant
-from integrations.registry import provider_label
-from sync.admin_contacts import ContactAdmin, phone_candidates
-from sync.admin_jobs import JOB_TABLES, RECORD_MODELS, replay
-from sync.models import Contact, SyncJob
+from integrations.admin_base import Panel
+from sync.admin_causes_places import PLACES
+from sync.admin_contacts import ContactAdmin
+from sync.admin_desk import CONTEXT
+from sync.admin_jobs import JOB_TABLES, RECORD_MODELS
+from sync.causes_words import KINDS, OWNERS
+from sync.models import Contact
+from sync.presence import Facts
+from sync.records_search import SEARCHES
 
 RECORD_MODELS[Call._meta.db_table] = Call
+CONTEXT.append(last_calls)
+SEARCHES.append(find_calls)
+admin.site.register(Call, CallAdmin)
 admin.site.register(AgentOverride, AgentOverrideAdmin)
 admin.site.register(CrmAgent, CrmAgentAdmin)
 admin.site.register(DispositionMap, DispositionMapAdmin)
@@ -66,14 +58,15 @@ admin.site.register(CallStage, CallStageAdmin)
 admin.site.register(DialerEndpoint, DialerEndpointAdmin)
 admin.site.register(DialerMessage, DialerMessageAdmin)
 JOB_TABLES.update(dict.fromkeys((KIND, MEETING, FOLLOW_UP), Call._meta.db_table))
-LATEST_CALLS = 20
-STATE_LEVELS = {"pending": "warning", "sending": "info", "logged": "good", "failed": "bad"}
-STATE_WORDS = {
-    "pending": gettext_lazy("waiting"),
-    "sending": gettext_lazy("being sent"),
-    "logged": gettext_lazy("logged"),
-    "failed": gettext_lazy("failed"),
-}
+KINDS.update(
+    {
+        KIND: gettext_lazy("Calls can't be logged in %(crm)s"),
+        MEETING: gettext_lazy("Meetings can't be booked in %(crm)s"),
+        FOLLOW_UP: gettext_lazy("Follow-ups can't be made in %(crm)s"),
+        READ_AGENTS: gettext_lazy("The users of %(crm)s can't be read"),
+    }
+)
+PLACES[OWNERS] = ("activities_agentoverride_report", gettext_lazy("Open the agents without a user"))
 
 
 @admin.register(CallSettings)
@@ -81,184 +74,15 @@ class CallSettingsWithNotes(NotesPages, CallSettingsAdmin):
     """The settings, with the page of the notes' template."""
 
 
-@admin.register(Call)
-class CallAdmin(DecidesReviews, ReadOnlyAdmin, TenantScopedAdmin):
-    list_display = (
-        "what", "contact", "phone", "talk_time", "in_crms", "review_badge",
-        ago_column("started_at", gettext_lazy("started")),
-    )  # fmt: skip
-    list_filter = (NeedsPersonFilter, "direction", "crm_provider")
-    list_select_related = ("contact",)
-    search_fields = ("external_id",)
-    search_help_text = gettext_lazy("Dialer's whole id, our id, or phone")
-    ordering = ("-created_at", "-pk")
-    actions = ("log_again_selected",)
-    actions_detail = ("log_again", *BUTTONS)
-    fieldsets = (
-        (None, {"fields": (("contact", "in_crms"), ("phone", "review_badge"), ("crm_provider", "crm_record_id"))}),
-        (
-            gettext_lazy("Call"),
-            {
-                "fields": (
-                    ("disposition", "direction"),
-                    ("started_at", "talk_time"),
-                    ("agent_email", "recording"),
-                    ("external_id", "created_at"),
-                )
-            },
-        ),
-        (gettext_lazy("Content"), {"fields": ("notes_text", "summary_text", "points", "steps", "metrics")}),
-    )
-    metrics = staticmethod(code_column("metadata", gettext_lazy("metrics")))
-
-    # --- the list: what became of all its calls is read in two queries -----------------------------------------------
-
-    def get_changelist_instance(self, request: HttpRequest) -> Any:
-        changes = super().get_changelist_instance(request)
-        calls = list(changes.result_list)
-        states = sync_states([call.pk for call in calls])
-        for call in calls:
-            call.states_read = states[call.pk]
-        changes.result_list = calls
-        return changes
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        numbers = phone_candidates(term, Tenant.objects.values_list("region", flat=True).distinct())
-        return queryset.filter(any_of(Call, ("external_id", "id"), term) | Q(phone__in=numbers)), False
-
-    # --- fields ----------------------------------------------------------------------------------------------------
-
-    @admin.display(description=gettext_lazy("call"), ordering="disposition")
-    def what(self, row: Call) -> str:
-        return row.disposition or _("(no disposition)")
-
-    @admin.display(description=gettext_lazy("length"), ordering="duration_seconds")
-    def talk_time(self, row: Call) -> str:
-        return clock(row.duration_seconds)
-
-    @admin.display(description=gettext_lazy("in the CRMs"))
-    def in_crms(self, row: Any) -> str:
-        states = row.states_read if hasattr(row, "states_read") else sync_states([row.pk])[row.pk]
-        return format_html_join(" ", "{}", ((_state_badge(state),) for state in states)) or NOTHING
-
-    @admin.display(description=gettext_lazy("needs a look"), ordering="review")
-    def review_badge(self, row: Call) -> str:
-        return badge(row.get_review_display(), "warning") if row.review else NOTHING
-
-    @admin.display(description=gettext_lazy("recording"))
-    def recording(self, row: Call) -> str:
-        return recording_link(row)
-
-    @admin.display(description=gettext_lazy("notes"))
-    def notes_text(self, row: Call) -> str:
-        return prose(row.notes)
-
-    @admin.display(description=gettext_lazy("summary"))
-    def summary_text(self, row: Call) -> str:
-        return prose(row.summary)
-
-    @admin.display(description=gettext_lazy("key points"))
-    def points(self, row: Call) -> str:
-        return bullets(row.key_points)
-
-    @admin.display(description=gettext_lazy("next steps"))
-    def steps(self, row: Call) -> str:
-        return bullets(row.next_steps)
-
-    def panels(self, request: HttpRequest, row: Any) -> Sequence[Panel]:
-        rows = [
-            [
-                provider_label(state["provider"]),
-                badge(STATE_WORDS[state["status"]], STATE_LEVELS[state["status"]]),
-                outward(state["url"], state["crm_record_id"]) if state["crm_record_id"] else NOTHING,
-                state["attempts"],
-                state["error"] or NOTHING,
-            ]
-            for state in sync_states([row.pk])[row.pk]
-        ]
-        headers = [_("CRM"), _("State"), _("Activity in the CRM"), _("Attempts"), _("Problem")]
-        jobs = (page_url(SyncJob, "changelist", q=row.pk), _("Its jobs"))
-        return [
-            Panel(_("What became of it in each CRM"), headers, rows, _("No CRM has to be told of this call."), jobs),
-            stages_panel(row),
-            plays_panel(row),
-        ]
-
-    # --- logging again ---------------------------------------------------------------------------------------------
-
-    def has_replay_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("sync.change_syncjob")
-
-    @admin.action(description=gettext_lazy("Log again where it failed"), permissions=["replay"])
-    def log_again_selected(self, request: HttpRequest, queryset: QuerySet[Call]) -> None:
-        replay(self, request, _failed_jobs(queryset.values_list("pk", flat=True)))
-
-    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        row = self.get_object(request, str(object_id))
-        offered: list[Any] = super().get_actions_detail(request, object_id)  # type: ignore[misc]
-        if row is None:
-            return []
-        shown = [*self.review_buttons(request, row), *(["log_again"] if _failed_jobs([row.pk]).exists() else [])]
-        return (
-            [one for one in offered if one.action_name.endswith(tuple(f"_{name}" for name in shown))] if shown else []
-        )
-
-    @page_action(gettext_lazy("Log again"), icon="replay", permission="sync.change_syncjob")
-    def log_again(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        row = self.found(request, object_id)
-        question = Question(
-            title=_("Log this call again?"),
-            lines=[
-                _("It is tried again in each CRM where it failed."),
-                _("A CRM that has it already is looked up first, so it never stands there twice."),
-            ],
-            button=_("Log again"),
-        )
-        page = self.ask(request, row, question)
-        if page:
-            return page
-        replay(self, request, _failed_jobs([row.pk]))
-        return redirect(page_url(row))
-
-
-def _failed_jobs(call_ids: Iterable[Any]) -> QuerySet[SyncJob]:
-    found: QuerySet[SyncJob] = SyncJob.objects.filter(
-        local_record_id__in=list(call_ids), kind=KIND, state=SyncJob.State.DEAD
-    )
-    return found
-
-
-def _state_badge(state: dict[str, Any]) -> str:
-    words = f"{provider_label(state['provider'])}: {STATE_WORDS[state['status']]}"
-    return badge(outward(state["url"], words), STATE_LEVELS[state["status"]])
-
-
 @admin.register(Contact)
 class ContactWithCalls(ContactAdmin):
     """The contact's page, to which this app adds the calls."""
 
-    def panels(self, request: HttpRequest, row: Any) -> Sequence[Panel]:
-        records, *others = super().panels(request, row)
-        return [records, _calls_of(row), *others]
+    def other_rows(self, row: Contact) -> list[UUID]:
+        row.newest_calls = list(newest_calls(row))  # type: ignore[attr-defined]
+        return [call.pk for call in row.newest_calls]  # type: ignore[attr-defined]
 
-
-def _calls_of(contact: Contact) -> Panel:
-    calls = list(Call.objects.filter(contact=contact).order_by("-started_at")[:LATEST_CALLS])
-    states = sync_states([call.pk for call in calls])
-    rows = [
-        [
-            page_link(call, call.disposition or _("(no disposition)")),
-            ago(call.started_at),
-            call.get_direction_display(),
-            clock(call.duration_seconds),
-            format_html_join(" ", "{}", ((_state_badge(state),) for state in states[call.pk])) or NOTHING,
-        ]
-        for call in calls
-    ]
-    headers = [_("Call"), _("Started"), _("Direction"), _("Length"), _("In the CRMs")]
-    return Panel(_("Calls"), headers, rows, _("Nobody has called this contact yet."))
+    def sections(self, facts: Facts) -> list[Panel]:
+        calls = facts.contact.newest_calls  # type: ignore[attr-defined]
+        states = states_from([call.pk for call in calls], facts.others, facts.other_jobs)
+        return [calls_panel(calls, states), *super().sections(facts)]

@@ -1,29 +1,23 @@
-"""Admin pages of agents: who they are in each CRM, said by hand; the CRM's users; and whose calls are logged without an owner."""
+"""Admin pages of agents: who they are in each CRM, said by hand, one by one; and the CRM's users."""
 
 from collections.abc import Iterable
 from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from django.urls import URLPattern, path
-from django.utils.html import format_html
+from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from activities import agents
-from activities.admin_pages import OfOneTenant
+from activities.admin_agent_matrix import AgentMatrix
 from activities.advice import MendsAdvice
-from activities.matrix import connections_of
 from activities.models import AgentOverride, CrmAgent
-from integrations.admin_base import Panel, Question, ReadOnlyAdmin, TenantScopedAdmin
+from integrations.admin_base import ReadOnlyAdmin, TenantScopedAdmin
 from integrations.admin_forms import ModelForm, Select
-from integrations.admin_html import NOTHING, ago_column, link, page_url, yes_column
-from integrations.models import CrmConnection, Tenant
+from integrations.admin_html import ago_column, yes_column
+from integrations.models import CrmConnection
 
-VIEW, ADD = "activities.view_agentoverride", "activities.add_agentoverride"
 NOBODY = ""
 
 
@@ -85,7 +79,7 @@ def _grouped(users: Iterable[CrmAgent]) -> list[tuple[str, list[tuple[str, str]]
     return list(groups.items())
 
 
-class AgentOverrideAdmin(MendsAdvice, OfOneTenant, TenantScopedAdmin):
+class AgentOverrideAdmin(AgentMatrix, MendsAdvice, TenantScopedAdmin):
     form: Any = OverrideForm
     list_display = ("agent_email", "connection", "who", ago_column("updated_at", gettext_lazy("changed")))
     list_select_related = ("connection",)
@@ -130,84 +124,6 @@ class AgentOverrideAdmin(MendsAdvice, OfOneTenant, TenantScopedAdmin):
 
     def _edits(self, request: HttpRequest, obj: Any) -> bool:
         return self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
-
-    # --- whose calls have no owner --------------------------------------------------------------------------------
-
-    def get_urls(self) -> list[URLPattern]:
-        again = path("read/", self.admin_site.admin_view(self.read_again), name="activities_agentoverride_read")
-        return [self.tenant_page("report", self.report_page, VIEW), again, *super().get_urls()]
-
-    def report_page(self, request: HttpRequest, tenant: Tenant) -> HttpResponse:
-        connections = connections_of([tenant.pk])
-        may = request.user.has_perm(ADD)
-        rows = [_missing(one, may) for one in agents.unmapped(connections)]
-        headers = [_("Agent"), _("CRM"), _("Calls in 90 days"), _("May be"), ""]
-        return self.shown(
-            request,
-            "admin/tenant_page.html",
-            _("Agents without a user in the CRM"),
-            lines=_how_it_is_found(connections),
-            links=[(f"../read/?tenant={tenant.pk}", _("Read the CRMs' users again"))] if may and connections else [],
-            panels=[Panel(_("Calls without an owner"), headers, rows, _nobody_missing(connections), _all_of_them())],
-        )
-
-    def read_again(self, request: HttpRequest) -> HttpResponse:
-        if not request.user.has_perm(ADD):
-            raise PermissionDenied
-        question = Question(
-            title=_("Read the CRMs' users again?"),
-            lines=[_("We ask each connected CRM who works there, in the background. It happens by itself every day.")],
-            button=_("Read now"),
-        )
-        page = self.ask(request, None, question)
-        if page:
-            return page
-        working = CrmConnection.objects.filter(status=CrmConnection.Status.CONNECTED)
-        named = request.GET.get("tenant", "")
-        chosen = [
-            one
-            for one in working.defer("access_token", "refresh_token", "secrets")
-            if named in {"", str(one.tenant_id)}
-        ]
-        agents.enqueue(chosen)
-        self.message_user(request, _("Queued. The list is complete in a minute."))
-        return redirect(page_url(AgentOverride, "report", **({"tenant": named} if named else {})))
-
-
-def _missing(one: agents.Unmapped, may: bool) -> list[object]:
-    begun = {"connection": one.connection.pk, "agent_email": one.email}
-    if one.suggested:
-        begun["crm_user_id"] = one.suggested.crm_user_id
-    button = link(page_url(AgentOverride, "add", **begun), _("Say who it is")) if may else NOTHING
-    return [one.email, one.connection.get_provider_display(), f"{one.calls:,}", one.suggested or NOTHING, button]
-
-
-def _how_it_is_found(connections: list[CrmConnection]) -> list[str]:
-    unread = _unread(connections)
-    told = [_("Calls belong to the CRM user with the agent's e-mail address, or to whom you say.")]
-    if unread:
-        told.append(_("The users of %(crms)s have not been read yet.") % {"crms": ", ".join(unread)})
-    return told
-
-
-def _unread(connections: list[CrmConnection]) -> list[str]:
-    read = set(CrmAgent.objects.filter(connection__in=connections).values_list("connection_id", flat=True).distinct())
-    return [one.get_provider_display() for one in connections if one.pk not in read]
-
-
-def _nobody_missing(connections: list[CrmConnection]) -> str:
-    if not connections:
-        return format_html(
-            '{} <a class="db-link" href="{}">{}</a>',
-            _("No CRM is connected."),
-            page_url(CrmConnection, "changelist"),
-            _("Connections"),
-        )
-    return _("Every agent of the last 90 days has a user in each CRM whose users were read.")
-
-
-def _all_of_them() -> tuple[str, str]:
-    return page_url(AgentOverride, "changelist"), _("All that was said by hand")
 
 
 class CrmAgentAdmin(ReadOnlyAdmin, TenantScopedAdmin):

@@ -19,6 +19,9 @@ from integrations.admin_html import NOTHING, ago, ago_column, badge, link, page_
 
 LEVELS = {Outcome.PLAYED: "good", Outcome.NOTHING: "muted", Outcome.FORGOTTEN: "muted", Outcome.STORAGE: "bad"}
 
+BLOCKED = "blocked"
+REFUSALS = (Outcome.NOT_SIGNED_IN, Outcome.OTHER_TENANT, Outcome.FORGED, Outcome.EXPIRED, Outcome.REVOKED)
+
 
 def outcome_badge(row: RecordingPlay) -> str:
     known = row.outcome in Outcome.values
@@ -54,16 +57,24 @@ class OutcomeFilter(admin.SimpleListFilter):
     parameter_name = "outcome"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, Any]]:
-        return [(value, label) for value, label in Outcome.choices if value != Outcome.MISSING]
+        return [
+            (BLOCKED, _("All refusals")),
+            *((value, label) for value, label in Outcome.choices if value != Outcome.MISSING),
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(outcome=self.value()) if self.value() else queryset
+        wanted = REFUSALS if self.value() == BLOCKED else [self.value()]
+        return queryset.filter(outcome__in=wanted) if self.value() else queryset
 
 
 class RecordingPlayAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     list_display = (ago_column("at", gettext_lazy("when")), "call_link", "way", "who", "address", "outcome_column")
     list_filter = (OutcomeFilter, "way")
     list_select_related = ("call",)
+    list_before_template = "admin/nothing_yet.html"
+    nothing_yet = gettext_lazy(
+        "Nobody has asked for a recording. Who did, and who was refused and why, is listed here."
+    )
     exact_search = ("call",)
     search_help_text = gettext_lazy("Our id of the call")
     ordering = ("-pk",)

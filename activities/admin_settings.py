@@ -22,12 +22,11 @@ from django.utils.translation import gettext_lazy
 from activities import storage
 from activities.admin_recordings import runs_panel
 from activities.models import Call, CallSettings
-from activities.outside import AddressRefused, NoAnswer, check_address, place_of
-from activities.public_web import fetch
 from integrations.admin_base import Panel, Question, TenantScopedAdmin, only_tenant_id, page_action
 from integrations.admin_forms import PasswordInput, Select, TenantForm, TextInput
 from integrations.admin_html import ago_column, page_url
 from integrations.fields import WrongKey
+from integrations.outside import AddressRefused, NoAnswer, check_address, fetch, place_of
 
 CHANGE = "activities.change_callsettings"
 OPTIONS = ("endpoint", "region", "bucket", "addressing", "signer_url")

@@ -27,8 +27,8 @@ def _names(fields: Sequence[str]) -> str:
 
 class CallStageAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     list_display = (
-        "call_link", "changed_fields", "ignored_fields", ago_column("said_at", gettext_lazy("said")),
-        ago_column("received_at", gettext_lazy("received")),
+        ago_column("received_at", gettext_lazy("received")), "call_link", "changed_fields", "ignored_fields",
+        ago_column("said_at", gettext_lazy("said")),
     )  # fmt: skip
     list_select_related = ("call",)
     exact_search = ("call",)

@@ -15,9 +15,10 @@ from django.utils.translation import gettext_lazy, ngettext
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminURLInputWidget
 
-from activities import delivering, outside
-from activities.dialer_webhooks import EVENTS, TEST, new_secret, rotated
+from activities import delivering
+from activities.dialer_webhooks import EVENTS, TEST
 from activities.models import Call, DialerEndpoint, DialerMessage
+from integrations import outside
 from integrations.admin_base import AdminPage, Panel, Question, ReadOnlyAdmin, TenantScopedAdmin, page_action
 from integrations.admin_forms import TenantForm
 from integrations.admin_html import (
@@ -30,6 +31,7 @@ from integrations.admin_html import (
     page_link,
     page_url,
 )
+from integrations.signing import new_secret, rotated
 
 CHANGE_ENDPOINT = "activities.change_dialerendpoint"
 SEND_AGAIN = "activities.change_dialermessage"

@@ -158,7 +158,7 @@ def unmapped(connections: Sequence[CrmConnection], within: timedelta = SEEN_FOR)
     """
     agents = list(CrmAgent.objects.filter(connection__in=connections, is_active=True))
     read = {agent.connection_id for agent in agents}
-    counts = _calls_by_agent({one.tenant_id for one in connections if one.pk in read}, within)
+    counts = calls_by_agent({one.tenant_id for one in connections if one.pk in read}, within)
     if not counts:
         return []
     emails = {email for found in counts.values() for email in found}
@@ -169,7 +169,7 @@ def unmapped(connections: Sequence[CrmConnection], within: timedelta = SEEN_FOR)
         settled = not user or (connection_id, user) in active
         known = known | {(connection_id, email)} if settled else known - {(connection_id, email)}
     found = [
-        Unmapped(one, email, calls, _suggested(email, [agent for agent in agents if agent.connection_id == one.pk]))
+        Unmapped(one, email, calls, suggested(email, [agent for agent in agents if agent.connection_id == one.pk]))
         for one in connections
         if one.pk in read
         for email, calls in counts.get(one.tenant_id, {}).items()
@@ -178,7 +178,8 @@ def unmapped(connections: Sequence[CrmConnection], within: timedelta = SEEN_FOR)
     return sorted(found, key=lambda one: (-one.calls, one.email, one.connection.provider))
 
 
-def _calls_by_agent(tenants: Collection[UUID], within: timedelta) -> Mapping[UUID, Counter[str]]:
+def calls_by_agent(tenants: Collection[UUID], within: timedelta = SEEN_FOR) -> Mapping[UUID, Counter[str]]:
+    """By tenant, how many calls each agent made. One query."""
     if not tenants:
         return {}
     rows = Call.objects.filter(tenant__in=tenants, created_at__gte=timezone.now() - within).exclude(agent_email="")
@@ -188,11 +189,15 @@ def _calls_by_agent(tenants: Collection[UUID], within: timedelta) -> Mapping[UUI
     return found
 
 
-def _suggested(email: str, agents: Iterable[CrmAgent]) -> CrmAgent | None:
-    """jane.doe@…, janedoe@… and jdoe@… fit Jane Doe."""
+def suggested(email: str, agents: Iterable[CrmAgent]) -> CrmAgent | None:
+    """jane.doe@…, janedoe@… and jdoe@… fit Jane Doe, and so does her own address in another domain."""
     wanted = _letters(email.partition("@")[0])
-    alike = [agent for agent in agents if wanted and wanted in _ways_to_write(agent.name)]
+    alike = [agent for agent in agents if wanted and wanted in _ways_to_write(agent.name) | _first_part(agent.email)]
     return alike[0] if len(alike) == 1 else None
+
+
+def _first_part(email: str) -> set[str]:
+    return {_letters(email.partition("@")[0])}
 
 
 def _ways_to_write(name: str) -> set[str]:

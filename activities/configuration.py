@@ -15,33 +15,14 @@ from activities.dispositions import plain
 from activities.models import DispositionEffect, DispositionMap
 from integrations.models import Tenant
 from integrations.registry import PROVIDERS
-from mapping.compiled import CompiledMapping, MappingError
-from mapping.fields import DIALER_FIELDS, UnknownFieldError, conflict_field_problem, dialer_field
-from mapping.models import Blank, ConflictPolicy, FieldMapping, Strategy
-from mapping.publishing import engine_row, publish
-from mapping.transforms import TRANSFORMS
+from mapping.compiled import MappingError
+from mapping.documents import ROW_KEYS, InvalidDocument, Problem, check_rows, model_row
+from mapping.fields import conflict_field_problem
+from mapping.models import ConflictPolicy, FieldMapping, Strategy
+from mapping.publishing import publish
 
 Document = dict[str, Any]
 MOST_NAME, MOST_TEXT, MOST_DAYS = 100, 200, 32_767
-
-ROW_KEYS: Mapping[str, type | tuple[type, ...]] = {
-    "crm_provider": str,
-    "sync_direction": str,
-    "dialer_entity": str,
-    "dialer_field": str,
-    "crm_object": str,
-    "crm_field": str,
-    "transform_rule": (str, type(None)),
-    "custom_transform": (dict, type(None)),
-    "is_required": bool,
-    "is_active": bool,
-    "strategy": str,
-    "on_blank": str,
-    "validations": list,
-    "object_overrides": dict,
-}
-"""The columns of a mapping row in the document, and what JSON they take."""
-NEEDED = ("crm_provider", "sync_direction", "dialer_entity", "dialer_field", "crm_object", "crm_field")
 
 
 def _is_text(value: Any) -> bool:
@@ -64,25 +45,6 @@ EFFECT_KEYS: Mapping[str, Callable[[Any], bool]] = {
     "books_meeting": _is_flag,
 }
 """What a disposition may bring about, and what JSON says so."""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong at which place of the document."""
-
-    path: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.message}"
-
-
-class InvalidDocument(ValueError):
-    """The document can't be used; `problems` has every reason."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("\n".join(map(str, problems)))
-        self.problems = tuple(problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,77 +131,6 @@ def problems_of(document: Any) -> Iterator[Problem]:
             yield from check(document[key], key)
 
 
-def _check_rows(rows: Any, path: str) -> Iterator[Problem]:
-    if not isinstance(rows, list):
-        yield Problem(path, "Write a list of rows.")
-        return
-    sound: list[tuple[str, dict[str, Any]]] = []
-    for place, row in enumerate(rows):
-        own = f"{path}[{place}]"
-        found = list(_check_row(row, own))
-        yield from found
-        if not found:
-            sound.append((own, row))
-    yield from _check_together(sound)
-
-
-def _check_row(row: Any, path: str) -> Iterator[Problem]:
-    if not isinstance(row, dict):
-        yield Problem(path, "Write an object with one key for each column.")
-        return
-    for key in row:
-        if key not in ROW_KEYS:
-            yield Problem(f"{path}.{key}", f"A mapping row has no such column. Known are: {', '.join(ROW_KEYS)}.")
-    for key in NEEDED:
-        if not row.get(key):
-            yield Problem(f"{path}.{key}", "This is missing.")
-    for key, kinds in ROW_KEYS.items():
-        if key in row and not isinstance(row[key], kinds):
-            yield Problem(f"{path}.{key}", f"{row[key]!r} is not of the right kind.")
-    yield from _check_words(row, path)
-
-
-def _check_words(row: Mapping[str, Any], path: str) -> Iterator[Problem]:
-    choices: dict[str, Sequence[str]] = {
-        "crm_provider": list(PROVIDERS),
-        "sync_direction": FieldMapping.Direction.values,
-        "dialer_entity": list(DIALER_FIELDS),
-        "transform_rule": list(TRANSFORMS),
-        "strategy": Strategy.values,
-        "on_blank": Blank.values,
-    }
-    for key, allowed in choices.items():
-        value = row.get(key)
-        if isinstance(value, str) and value and value not in allowed:
-            yield Problem(f"{path}.{key}", f"{value!r} is unknown. Choose one of: {', '.join(allowed)}.")
-    entity, name = row.get("dialer_entity"), row.get("dialer_field")
-    if entity in DIALER_FIELDS and isinstance(name, str) and name:
-        try:
-            dialer_field(str(entity), name)
-        except UnknownFieldError as error:
-            yield Problem(f"{path}.dialer_field", str(error))
-
-
-def _check_together(rows: Sequence[tuple[str, dict[str, Any]]]) -> Iterator[Problem]:
-    """What only shows when rows are seen beside each other, or compiled by the engine."""
-    seen: dict[tuple[str, str, str], str] = {}
-    for path, row in rows:
-        identity = (row["crm_provider"], row["dialer_entity"], row["dialer_field"])
-        if identity in seen:
-            yield Problem(f"{path}.dialer_field", f"This field is mapped already at {seen[identity]}.")
-        seen.setdefault(identity, path)
-        yield from _check_compiled(path, row)
-
-
-def _check_compiled(path: str, row: Mapping[str, Any]) -> Iterator[Problem]:
-    try:
-        CompiledMapping.compile(
-            [engine_row(_model_row(row))], object_type=row["crm_object"], entity=row["dialer_entity"]
-        )
-    except MappingError as error:
-        yield from (Problem(path, one.message) for one in error.problems)
-
-
 def _check_policy(policy: Any, path: str) -> Iterator[Problem]:
     if not isinstance(policy, dict):
         yield Problem(path, 'Write an object such as {"default": "crm_wins", "overrides": {}}.')
@@ -309,7 +200,7 @@ def _check_effect(said: Any, path: str) -> Iterator[Problem]:
 
 
 PARTS: Mapping[str, Callable[[Any, str], Iterator[Problem]]] = {
-    "field_mappings": _check_rows,
+    "field_mappings": check_rows,
     "conflict_resolution": _check_policy,
     "disposition_mapping": _check_dispositions,
     "disposition_effects": _check_effects,
@@ -322,16 +213,11 @@ def _replace_rows(tenant: Tenant, rows: Sequence[Mapping[str, Any]], note: str, 
     before = FieldMapping.objects.filter(tenant=tenant)
     touched = {*before.values_list("crm_provider", flat=True), *(row["crm_provider"] for row in rows)}
     before.delete()
-    FieldMapping.objects.bulk_create(_model_row(row, tenant) for row in rows)
+    FieldMapping.objects.bulk_create(model_row(row, tenant) for row in rows)
     try:
         return {slug: publish(tenant.pk, slug, note=note, user_id=user_id).number for slug in sorted(touched)}
     except MappingError as error:
         raise InvalidDocument([Problem("field_mappings", one.message) for one in error.problems]) from error
-
-
-def _model_row(row: Mapping[str, Any], tenant: Tenant | None = None) -> FieldMapping:
-    given: dict[str, Any] = {name: row[name] for name in ROW_KEYS if name in row}
-    return FieldMapping(**given, **({"tenant_id": tenant.pk} if tenant else {}))
 
 
 def _replace_dispositions(tenant: Tenant, maps: Mapping[str, Mapping[str, Any]]) -> None:

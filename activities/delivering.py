@@ -20,10 +20,10 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from activities import outside
-from activities.dialer_webhooks import TASK, TEST, headers, made
+from activities.dialer_webhooks import TASK, TEST, made
 from activities.models import DialerEndpoint, DialerMessage
-from integrations import tenancy
+from integrations import outside, tenancy
+from integrations.signing import headers
 
 log = logging.getLogger("dialbridge.dialer")
 

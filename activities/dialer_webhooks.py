@@ -1,17 +1,11 @@
-"""What the dialer is told of its calls by webhook: which events there are, what a message says, and how it is signed.
+"""What the dialer is told of its calls by webhook: which events there are, and what a message says.
 
 A message is a row, made in the transaction of what it tells, one for each address that wants to hear of it; `delivering` sends it.
 Messages have the form of Standard Webhooks (https://www.standardwebhooks.com). `call.logged` is sent for each CRM by itself, since
 one may be down for a day while the others have the call: whoever wants all of them reads `syncs`, which is the same as in the API.
 """
 
-import base64
-import binascii
-import hashlib
-import hmac
-import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -19,7 +13,6 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
 from django_q.tasks import async_task
 
@@ -41,55 +34,6 @@ PARTS = {KIND: "call", **{kind: entry for kind, (entry, _table) in SIDES.items()
 FOR_PEOPLE = (Call.Review.UNKNOWN_NUMBER, Call.Review.AMBIGUOUS_NUMBER)
 """A call whose contact is in no CRM yet is not among them: it is logged by itself as soon as the contact is there."""
 TASK = "activities.delivering.deliver"
-PREFIX = "whsec_"
-SECRET_BYTES = 32
-OLD_SECRET_KEPT = timedelta(hours=24)
-
-
-# --- secrets and signatures -------------------------------------------------------------------------------------------
-
-
-def new_secret() -> str:
-    return PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
-
-
-def rotated(stored: str, now: datetime) -> tuple[str, str]:
-    """(what to store, the new secret). The secret in use goes on signing beside the new one for a day; older ones end."""
-    fresh = new_secret()
-    return f"{fresh} {stored.split(maxsplit=1)[0]}@{(now + OLD_SECRET_KEPT).isoformat()}", fresh
-
-
-def valid_secrets(stored: str, now: datetime) -> list[str]:
-    """Those that sign now, the newest first. Stored are words, "secret" or "secret@the time it ends"."""
-    valid = []
-    for word in stored.split():
-        secret, _at, end = word.partition("@")
-        ends_at = parse_datetime(end) if end else None
-        if ends_at is None or ends_at > now:
-            valid.append(secret)
-    return valid
-
-
-def signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
-    """Raises ValueError for a text that is no secret."""
-    try:
-        key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
-    except binascii.Error as error:
-        raise ValueError("A webhook's secret is whsec_ and base64.") from error
-    signed = b"%s.%d.%s" % (message_id.encode(), timestamp, body)
-    return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
-
-
-def headers(stored_secrets: str, message_id: str, now: datetime, body: bytes) -> dict[str, str]:
-    moment = int(now.timestamp())
-    signatures = [signature(one, message_id, moment, body) for one in valid_secrets(stored_secrets, now)]
-    return {
-        "Content-Type": "application/json",
-        "User-Agent": "Dialbridge",
-        "webhook-id": message_id,
-        "webhook-timestamp": str(moment),
-        "webhook-signature": " ".join(signatures),
-    }
 
 
 # --- what is told -----------------------------------------------------------------------------------------------------

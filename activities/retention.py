@@ -16,6 +16,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from activities import targets
+from activities.forgetting import forget_requests
 from activities.models import Call, CallSettings, RetentionRun
 from activities.targets import KIND, TargetError
 from integrations import tenancy
@@ -53,6 +54,7 @@ def forget_for(row: CallSettings, now: datetime) -> RetentionRun:
     for batch in _batches(_old(row, row.recordings_kept_days, now, ~Q(recording_url=""))):
         run.recordings += _forget(row, run, batch, now, ~Q(recording_url=""), recording_url="", recording_purged_at=now)
     for batch in _batches(_old(row, row.texts_kept_days, now, HAS_TEXTS)):
+        forget_requests((row.tenant_id, one) for one in batch)
         run.texts += _forget(row, run, batch, now, HAS_TEXTS, texts_purged_at=now, **NO_TEXTS)
     run.save(update_fields=["recordings", "texts", "in_crms"])
     RetentionRun.objects.filter(tenant_id=row.tenant_id, at__lt=now - RUNS_KEPT).delete()

@@ -1,6 +1,6 @@
 """What became of a call in each CRM, with its meeting and its follow-up there, read from its jobs and links."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 from uuid import UUID
 
@@ -8,21 +8,29 @@ from activities.models import Call
 from activities.targets import KIND
 from sync.models import SyncJob, SyncRecord
 
-WORDS = {"ready": "pending", "leased": "sending", "done": "logged", "dead": "failed"}
+WORDS = {"ready": "pending", "leased": "sending", "done": "logged", "dead": "failed", "dismissed": "failed"}
 SIDES = {"book_meeting": ("meeting", "call_meetings"), "set_follow_up": ("follow_up", "call_follow_ups")}
 """Kind of job → its entry in the state, and what its links call themselves."""
 TABLES = {KIND: Call._meta.db_table, **{kind: table for kind, (_entry, table) in SIDES.items()}}
-_Links = dict[tuple[UUID, UUID, str], SyncRecord]
+_Links = dict[tuple[UUID | None, UUID | None, str], SyncRecord]
 
 
 def sync_states(call_ids: Collection[UUID]) -> dict[UUID, list[dict[str, Any]]]:
     """For each call, one entry per CRM, by its name; two queries for any number of calls."""
     rows = SyncRecord.objects.filter(local_record_id__in=call_ids, local_table__in=TABLES.values())
+    jobs = SyncJob.objects.filter(local_record_id__in=call_ids, kind__in=TABLES).select_related("connection")
+    return states_from(call_ids, rows, jobs)
+
+
+def states_from(
+    call_ids: Collection[UUID], rows: Iterable[SyncRecord], jobs: Iterable[SyncJob]
+) -> dict[UUID, list[dict[str, Any]]]:
+    """The same from links and jobs that were read already."""
     links: _Links = {(row.local_record_id, row.connection_id, row.local_table): row for row in rows}
     newest: dict[tuple[UUID, UUID, str], SyncJob] = {}
-    jobs = SyncJob.objects.filter(local_record_id__in=call_ids, kind__in=TABLES).select_related("connection")
-    for job in jobs.order_by("connection__provider", "pk"):
-        newest[job.local_record_id, job.connection_id, job.kind] = job
+    for job in sorted(jobs, key=lambda one: (one.connection.provider, one.pk)):
+        if job.kind in TABLES and job.local_record_id:
+            newest[job.local_record_id, job.connection_id, job.kind] = job
     states: dict[UUID, list[dict[str, Any]]] = {call_id: [] for call_id in call_ids}
     for (call_id, connection_id, kind), job in newest.items():
         if kind == KIND:

@@ -23,9 +23,8 @@ from django.utils.encoding import iri_to_uri
 from django.utils.translation import gettext as _
 
 from activities.models import CallSettings
-from activities.outside import AddressRefused, NoAnswer, place_of
-from activities.public_web import fetch
 from integrations.fields import WrongKey
+from integrations.outside import AddressRefused, NoAnswer, fetch, place_of
 
 LONGEST_LINK = 24 * 3600
 SIGNER_SECONDS = 5.0

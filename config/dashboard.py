@@ -11,17 +11,20 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from activities.models import Call, DialerEndpoint
+from activities.models import Call
 from activities.targets import KIND
+from config import dashboard_parts
 from integrations.admin_base import SECRET_COLUMNS, sees_several
 from integrations.admin_connecting import again
 from integrations.admin_connections import CHANGE
 from integrations.admin_html import ago, badge, page_url
 from integrations.models import CrmConnection
 from sync.admin_connections import RUN_STATUS, done
+from sync.admin_numbers import chosen_span, span_links
+from sync.alerting.words import failures_url
 from sync.health import Card, cards
 from sync.listening import streaming_providers
-from sync.models import InboxEvent, SyncJob, SyncRecord, SyncRun, WorkerBeat
+from sync.models import Alert, InboxEvent, SyncJob, SyncRecord, SyncRun, WorkerBeat
 
 MOST_CARDS = 60
 NEWEST = 8
@@ -47,24 +50,32 @@ class Step:
 
 def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Adds what the first page shows to the theme's context; only what the person may see."""
-    may = request.user.has_perm
+    may, span = request.user.has_perm, chosen_span(request)
     shown = []
     if may("integrations.view_crmconnection"):
-        shown = cards()
+        shown = cards(span)
         request.dead_jobs = sum(card.dead_letters for card in shown)  # type: ignore[attr-defined]
     shown.sort(key=lambda card: URGENCY.index(card.level))
+    open_alerts, more_alerts = dashboard_parts.alerts(request) if may("sync.view_alert") else ([], 0)
     context.update(
         {
+            "alerts": open_alerts,
+            "more_alerts": more_alerts,
+            "alerts_url": page_url(Alert, "changelist", open=1),
             "cards": [_card(card, may(CHANGE)) for card in shown[:MOST_CARDS]],
             "more_cards": max(0, len(shown) - MOST_CARDS),
+            "spans": span_links(span),
+            "legend": dashboard_parts.LEGEND,
             "connections_url": page_url(CrmConnection, "changelist"),
             "connect_url": page_url(CrmConnection, "add") if may(CHANGE) else "",
             "runs": _runs() if shown and may("sync.view_syncrun") else [],
             "runs_url": page_url(SyncRun, "changelist"),
             "calls": _calls() if shown and may("activities.view_call") else [],
             "calls_url": page_url(Call, "changelist"),
+            "causes": dashboard_parts.causes(request, shown),
+            "causes_url": failures_url(),
             "machines": _machines(shown) if may("sync.view_workerbeat") else [],
-            "deaf": _deaf() if may("activities.view_dialerendpoint") else None,
+            "waiting": dashboard_parts.waiting(request),
             "sees_several": sees_several(),
         }
     )
@@ -75,7 +86,8 @@ def dead_jobs(request: HttpRequest) -> str:
     """The number in the side menu; the first page has counted already."""
     counted = getattr(request, "dead_jobs", None)
     if counted is None:
-        counted = SyncJob.objects.filter(state=SyncJob.State.DEAD)[:1000].count()
+        counted = SyncJob.objects.filter(state=SyncJob.State.DEAD).order_by()[:1000].count()
+        request.dead_jobs = counted  # type: ignore[attr-defined]
     return "999+" if counted > 999 else str(counted or "")
 
 
@@ -94,49 +106,17 @@ def _card(card: Card, may_change: bool) -> dict[str, Any]:
         "state": row.get_status_display(),
         "state_icon": STATE_ICONS[row.status],
         "url": page_url(row),
-        "facts": _facts(card),
+        "numbers_url": page_url(row, "numbers"),
+        "facts": dashboard_parts.facts(card),
         "step": next_step(card, may_change),
     }
 
 
-def _facts(card: Card) -> list[tuple[str, object]]:
-    return [
-        (_("Last sync"), ago(card.last_sync_at, _("never"))),
-        (_("Records in 24 h"), f"{card.records_synced_last_24h:,}"),
-        (_("Jobs done in 24 h"), f"{card.jobs_done_last_24h:,}"),
-        (_("Errors in 24 h"), f"{card.error_rate_last_24h:g} %"),
-        (_("Waiting"), f"{card.queue_depth:,}"),
-        (_("Need help"), f"{card.dead_letters:,}"),
-        (_("Latency"), duration(card.avg_sync_latency_ms)),
-        (_("Requests in 24 h"), f"{card.api_calls_last_24h:,}"),
-        (_("Quota used"), card.quota or "–"),
-        (_("Circuit breaker"), _breaker(card.circuit_breaker_state)),
-    ]
-
-
-def _breaker(state: str) -> str:
-    return {"closed": _("closed"), "open": _("open"), "half-open": _("half open")}.get(state, state)
-
-
-def duration(milliseconds: int | None) -> str:
-    """A length of time to read at a glance: 850 ms, 2.4 s, 3 min, 5 h."""
-    if milliseconds is None:
-        return "–"
-    if milliseconds < 1000:
-        return f"{milliseconds} ms"
-    seconds = milliseconds / 1000
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.0f} h"
-
-
 def next_step(card: Card, may_change: bool) -> Step:
     """What helps this connection most. Whoever may not change it can still look."""
-    row, status = card.connection, CrmConnection.Status
-    if may_change and row.status in {status.NEEDS_RECONNECTING, status.DISCONNECTED}:
-        return Step(_("Connect again"), page_url(CrmConnection, "add", **again(row)), urgent=True)
-    if may_change and row.status == status.PAUSED:
-        return Step(_("Resume"), _action_url(row, "resume"), urgent=True)
+    row, begun = card.connection, _to_begin(card) if may_change else None
+    if begun is not None:
+        return begun
     if card.only_events_failed:
         failures = page_url(InboxEvent, "changelist", state__exact="failed", connection__id__exact=row.pk)
         return Step(_("See which events"), failures, urgent=True)
@@ -155,6 +135,18 @@ def next_step(card: Card, may_change: bool) -> Step:
     if may_change and card.level != "good":
         return Step(_("Sync now"), _action_url(row, "sync_now"), urgent=True)
     return Step(_("Open"), page_url(row))
+
+
+def _to_begin(card: Card) -> Step | None:
+    """What has to be done before anything is read at all."""
+    row, status = card.connection, CrmConnection.Status
+    if row.status in {status.NEEDS_RECONNECTING, status.DISCONNECTED}:
+        return Step(_("Connect again"), page_url(CrmConnection, "add", **again(row)), urgent=True)
+    if row.status == status.PAUSED:
+        return Step(_("Resume"), _action_url(row, "resume"), urgent=True)
+    if card.last_sync_at is None and card.circuit_breaker_state == "closed":
+        return Step(_("Continue setup"), _action_url(row, "setup"), urgent=True)
+    return None
 
 
 def _action_url(row: CrmConnection, name: str) -> str:
@@ -198,7 +190,7 @@ def _calls() -> list[dict[str, Any]]:
 
 def _newest_calls() -> "QuerySet[Any]":
     """With the worst state that a call has in any CRM, read in the same query."""
-    jobs = SyncJob.objects.filter(local_record_id=OuterRef("pk"), kind=KIND)
+    jobs = SyncJob.objects.filter(local_record_id=OuterRef("pk"), kind=KIND).exclude(state="dismissed")
     worst = Case(
         When(Exists(jobs.filter(state="dead")), then=Value("failed")),
         When(Exists(jobs.filter(state__in=["ready", "leased"])), then=Value("waiting")),
@@ -218,19 +210,6 @@ def _call_state(worst: str) -> str:
         "nowhere": (_("in no CRM"), "muted"),
     }
     return badge(*words[worst])
-
-
-def _deaf() -> dict[str, str] | None:
-    """Addresses of the dialer that don't take our messages: while they fail, and after they were switched off for it."""
-    count = DialerEndpoint.objects.exclude(failing_since=None).count()
-    if not count:
-        return None
-    words = ngettext(
-        "%(count)d webhook to the dialer fails or was switched off for failing.",
-        "%(count)d webhooks to the dialer fail or were switched off for failing.",
-        count,
-    )
-    return {"words": words % {"count": count}, "url": page_url(DialerEndpoint, "changelist", failing_since__isempty=0)}
 
 
 def _machines(shown: Sequence[Card]) -> list[dict[str, Any]]:

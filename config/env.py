@@ -5,8 +5,11 @@ import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import environ
 from cryptography.fernet import Fernet
+from django.core.exceptions import ImproperlyConfigured
 
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
@@ -33,6 +36,17 @@ def number(name: str, default: int) -> int:
     if not value.isdigit():
         raise SystemExit(f"{name} is {value!r}. Write a whole number.")
     return int(value)
+
+
+def mail(name: str, *, debug: bool) -> dict[str, Any]:
+    """Django's settings for e-mail from one address; on a developer's machine what would be sent is printed."""
+    url = text(name, "consolemail://" if debug else "dummymail://")
+    try:
+        return dict(environ.Env.email_url_config(url))
+    except ImproperlyConfigured as error:
+        raise SystemExit(
+            f"{name} begins with {url.split(':')[0]!r}. Write smtp+tls://user:password@host:587."
+        ) from error
 
 
 def secret_key(*, debug: bool, data_dir: Path) -> str:

@@ -5,7 +5,10 @@ they step aside.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
+from urllib.parse import unquote
+from zoneinfo import ZoneInfo, available_timezones
 
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
@@ -16,11 +19,18 @@ from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.common import CommonMiddleware
 from django.middleware.csrf import CsrfViewMiddleware
 from django.middleware.locale import LocaleMiddleware
+from django.utils import timezone
 from whitenoise.middleware import WhiteNoiseMiddleware
 
+from config.security_headers import SecurityHeaders
 from integrations import tenancy
 from integrations.access import scope_of
 
+CHOSEN_ZONE, BROWSER_ZONE = "timezone", "browser_timezone"
+"""Cookies: what was chosen on the profile page, and what the browser says of itself."""
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+CHANGING_LINKS = ("/connect/",)
+"""Where following a link changes something: the way to a CRM's consent page and back."""
 MACHINE_ROUTES = ("/api/v1/", "/webhooks/", "/healthz", "/readyz", "/metrics")
 
 
@@ -33,6 +43,9 @@ class ForPeople:
         if request.path_info.startswith(MACHINE_ROUTES):
             return self.get_response(request)
         return super().__call__(request)  # type: ignore[misc]
+
+
+class Policy(ForPeople, SecurityHeaders): ...
 
 
 class WhiteNoise(ForPeople, WhiteNoiseMiddleware): ...
@@ -64,9 +77,37 @@ class _Scoped:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        with tenancy.entered(scope_of(request.user)):
+        changes = request.method not in SAFE_METHODS or request.path_info.startswith(CHANGING_LINKS)
+        with tenancy.entered(scope_of(request.user, to_change=changes)):
             return self.get_response(request)
 
 
 class TenantScope(ForPeople, _Scoped):
-    """Everything a signed-in person does sees only that person's tenants."""
+    """Everything a signed-in person does sees only that person's tenants, and changes only those where they are an admin."""
+
+
+class _Zone:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        with timezone.override(zone_of(request)):
+            return self.get_response(request)
+
+
+class TimeZone(ForPeople, _Zone):
+    """Times are shown in the zone that the person chose, else in that of the browser."""
+
+
+def zone_of(request: HttpRequest) -> ZoneInfo | None:
+    """None, for the server's own, when neither cookie names a zone that exists."""
+    for name in (CHOSEN_ZONE, BROWSER_ZONE):
+        zone = unquote(request.COOKIES.get(name, ""))
+        if zone in available_zones():
+            return ZoneInfo(zone)
+    return None
+
+
+@cache
+def available_zones() -> frozenset[str]:
+    return frozenset(available_timezones())

@@ -1,8 +1,11 @@
 """Two questions an operator's machinery asks: is the process alive, and can it do its work."""
 
+from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
+
+from sync.alerting import watching
 
 _migrated = False
 
@@ -20,6 +23,8 @@ def ready(_request: HttpRequest) -> JsonResponse:
         problem = "The database does not answer."
     if problem:
         return JsonResponse({"status": "unavailable", "problem": problem}, status=503)
+    if settings.WATCH_FROM_WEB:
+        watching.look_if_nobody_works()
     return JsonResponse({"status": "ok"})
 
 

@@ -1,8 +1,8 @@
-"""The two roles and what each may do. They are created, and brought up to date, by every `migrate`."""
+"""The roles and what each may do. They are created, and brought up to date, by every `migrate`."""
 
 from typing import Any
 
-from integrations.access import SUPPORT, TENANT_ADMIN
+from integrations.access import SUPPORT, TENANT_ADMIN, VIEWER
 
 VIEW, CHANGE, ADD, DELETE = "view", "change", "add", "delete"
 
@@ -11,12 +11,18 @@ EDIT = (VIEW, CHANGE)
 FULL = (VIEW, ADD, CHANGE, DELETE)
 
 HISTORY = {
+    "integrations.auditentry": READ_ONLY,
+    "integrations.apiexchange": READ_ONLY,
+    "sync.alert": EDIT,
+    "sync.alertsettings": (VIEW, ADD, CHANGE),
     "sync.syncrecord": READ_ONLY,
     "sync.syncrun": EDIT,
     "sync.certificate": READ_ONLY,
     "sync.inboxevent": READ_ONLY,
     "sync.feedcursor": READ_ONLY,
     "sync.fieldchange": READ_ONLY,
+    "sync.conflictdecision": READ_ONLY,
+    "sync.failureaction": READ_ONLY,
     "mapping.mappingversion": READ_ONLY,
     "mapping.crmfield": READ_ONLY,
     "mapping.schemachange": READ_ONLY,
@@ -34,7 +40,8 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
         **HISTORY,
         "integrations.tenant": EDIT,
         "integrations.apikey": FULL,
-        "integrations.membership": READ_ONLY,
+        "integrations.membership": EDIT,
+        "integrations.invitation": (VIEW, ADD, CHANGE),
         "integrations.crmconnection": EDIT,
         "mapping.fieldmapping": FULL,
         "mapping.conflictpolicy": FULL,
@@ -44,6 +51,7 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
         "sync.conflict": EDIT,
         "sync.quarantine": EDIT,
         "sync.rehearsal": (VIEW, ADD, CHANGE),
+        "sync.undo": (VIEW, ADD, CHANGE),
         "activities.call": EDIT,
         "activities.dispositionmap": FULL,
         "activities.dispositioneffect": FULL,
@@ -54,7 +62,8 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
         **HISTORY,
         "integrations.tenant": (VIEW, ADD, CHANGE),
         "integrations.apikey": FULL,
-        "integrations.membership": FULL,
+        "integrations.membership": (VIEW, ADD, CHANGE),
+        "integrations.invitation": (VIEW, ADD, CHANGE),
         "integrations.crmconnection": EDIT,
         "integrations.ratewindow": READ_ONLY,
         "integrations.circuitbreaker": READ_ONLY,
@@ -67,7 +76,9 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
         "sync.conflict": EDIT,
         "sync.quarantine": EDIT,
         "sync.rehearsal": (VIEW, ADD, CHANGE),
+        "sync.undo": (VIEW, ADD, CHANGE),
         "sync.workerbeat": READ_ONLY,
+        "sync.deployment": READ_ONLY,
         "activities.call": EDIT,
         "activities.dispositionmap": FULL,
         "activities.dispositioneffect": FULL,
@@ -80,6 +91,10 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
         "django_q.ormq": READ_ONLY,
     },
 }
+
+HIDDEN_FROM_VIEWERS = frozenset({"integrations.apikey", "integrations.invitation", "integrations.consentattempt"})
+"""What is there to let somebody in."""
+ROLES[VIEWER] = {label: READ_ONLY for label in ROLES[TENANT_ADMIN] if label not in HIDDEN_FROM_VIEWERS}
 
 
 def create(sender: Any, using: str = "default", **_: Any) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import environ
 
 from config import embedded_postgres, env
+from config.security_headers import POLICY
 from config.theme import UNFOLD  # noqa: F401 - the theme reads it here
 from integrations.registry import PROVIDERS, provider_settings
 
@@ -51,6 +52,7 @@ INSTALLED_APPS = [
 # Middleware marked `for_people` is skipped on the routes that machines call (see config/middleware.py).
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "config.middleware.Policy",
     "config.middleware.WhiteNoise",
     "config.middleware.Sessions",
     "config.middleware.Locale",
@@ -59,6 +61,7 @@ MIDDLEWARE = [
     "config.middleware.Authentication",
     "config.middleware.Messages",
     "config.middleware.Clickjacking",
+    "config.middleware.TimeZone",
     "config.middleware.TenantScope",
 ]
 
@@ -68,13 +71,18 @@ TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [BASE_DIR / "templates"],
-        "APP_DIRS": True,
         "OPTIONS": {
+            "loaders": [
+                (
+                    "django.template.loaders.cached.Loader",
+                    ["django.template.loaders.filesystem.Loader", "config.theme_templates.Loader"],
+                )
+            ],
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-            ]
+            ],
         },
     }
 ]
@@ -145,8 +153,11 @@ else:
     Q_CLUSTER["broker_class"] = "sync.broker.PostgresBroker"
 
 JOB_LEASE_SECONDS = env.number("JOB_LEASE_SECONDS", 90)
+RELEASE = env.text("RELEASE")  # what this version of the code is called where failures began with it
 INBOX_KEEP_DAYS = env.number("INBOX_KEEP_DAYS", 30)  # so far back the inbox can be replayed
 INBOX_KEEP_FAILED_DAYS = env.number("INBOX_KEEP_FAILED_DAYS", 90)
+EXCHANGE_KEEP_DAYS = env.number("EXCHANGE_KEEP_DAYS", 7)  # requests to the CRMs with their answers; 0 keeps none
+EXCHANGE_MOST_MB = env.number("EXCHANGE_MOST_MB", 200)  # so much of them each tenant may have
 
 # --- the CRMs -------------------------------------------------------------------------------------------------------
 
@@ -187,6 +198,7 @@ SPECTACULAR_SETTINGS = {
     },
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000  # a mapping of many rows is one form
 
 # --- people ---------------------------------------------------------------------------------------------------------
 
@@ -196,6 +208,11 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+globals().update(env.mail("EMAIL_URL", debug=DEBUG))
+EMAIL_IS_SET_UP = DEBUG or bool(env.text("EMAIL_URL"))
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Dialbridge <dialbridge@localhost>")
+WATCH_FROM_WEB = env.boolean("WATCH_FROM_WEB", default=True)  # whether the web tells of it that no worker is alive
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 LANGUAGE_CODE = "en"
@@ -220,6 +237,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.boolean("BEHIND_PROXY") else None
 SECURE_HSTS_SECONDS = 31536000 if PUBLIC_URL.startswith("https://") else 0
 SECURE_REFERRER_POLICY = "same-origin"
+CONTENT_SECURITY_POLICY = POLICY
 X_FRAME_OPTIONS = "DENY"
 
 LOGGING = {

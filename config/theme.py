@@ -10,8 +10,11 @@ from django.utils.functional import lazy
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
+from config.palette import COLORS
+
 Item = dict[str, Any]
 JOBS = "admin:sync_syncjob_changelist"
+CAUSES = "admin:sync_syncjob_causes"
 
 
 def permitted(permission: str, address: str) -> Callable[[HttpRequest], bool]:
@@ -39,7 +42,7 @@ def _list(title: Any, icon: str, label: str) -> Item:
         "permission": permitted(f"{app}.view_{model}", f"{pages}changelist"),
         "active": lambda request: (
             _view_name(request).startswith(pages)
-            and _view_name(request) not in (DISPOSITIONS, AGENTS)
+            and _view_name(request) not in (DISPOSITIONS, AGENTS, FIND)
             and not _is_dead_list(request)
             and not _is_review_list(request)
         ),
@@ -51,17 +54,14 @@ def _view_name(request: HttpRequest) -> str:
 
 
 def _is_dead_list(request: HttpRequest) -> bool:
-    return _view_name(request) == JOBS and request.GET.get("state__exact") == "dead"
-
-
-def _dead_address(_request: HttpRequest) -> str:
-    return reverse(JOBS) + "?state__exact=dead"
+    by_cause = _view_name(request).startswith(CAUSES.removesuffix("s"))
+    return by_cause or (_view_name(request) == JOBS and request.GET.get("state__exact") == "dead")
 
 
 NEEDS_HELP: Item = {
     "title": _("Needs help"),
     "icon": "emergency_home",
-    "link": _dead_address,
+    "link": reverse_lazy(CAUSES),
     "permission": permitted("sync.view_syncjob", JOBS),
     "active": _is_dead_list,
 }
@@ -107,62 +107,76 @@ def _page(title: Any, icon: str, permission: str, address: str) -> Item:
     }
 
 
+CONFLICTS = "admin:sync_conflict_"
+DESK: Item = {
+    "title": _("Conflicts"),
+    "icon": "call_split",
+    "link": reverse_lazy(f"{CONFLICTS}desk"),
+    "permission": permitted("sync.view_conflict", f"{CONFLICTS}desk"),
+    "active": lambda request: _view_name(request).startswith(CONFLICTS),
+}
+POLICIES = "admin:mapping_conflictpolicy_"
+POLICY: Item = {
+    "title": _("Conflict policy"),
+    "icon": "gavel",
+    "link": reverse_lazy(f"{POLICIES}editor"),
+    "permission": permitted("mapping.view_conflictpolicy", f"{POLICIES}editor"),
+    "active": lambda request: _view_name(request).startswith(POLICIES),
+}
+ALERT_SETTINGS_PAGES = "admin:sync_alertsettings_"
+ALERT_SETTINGS: Item = {
+    "title": _("Alert settings"),
+    "icon": "notification_settings",
+    "link": reverse_lazy(f"{ALERT_SETTINGS_PAGES}own"),
+    "permission": permitted("sync.view_alertsettings", f"{ALERT_SETTINGS_PAGES}own"),
+    "active": lambda request: _view_name(request).startswith(ALERT_SETTINGS_PAGES),
+}
+
+FIND = "admin:sync_contact_find"
 DISPOSITIONS = "admin:activities_dispositionmap_coverage"
 AGENTS = "admin:activities_agentoverride_report"
+
+MAPPING_PAGES = "admin:mapping_fieldmapping_"
+FIELD_MAPPINGS: Item = {
+    "title": _("Field mappings"),
+    "icon": "compare_arrows",
+    "link": reverse_lazy(f"{MAPPING_PAGES}editor_start"),
+    "permission": permitted("mapping.view_fieldmapping", f"{MAPPING_PAGES}editor_start"),
+    "active": lambda request: _view_name(request).startswith(MAPPING_PAGES),
+}
 
 NAVIGATION: list[dict[str, Any]] = [
     {
         "title": _("Overview"),
-        "items": [{"title": _("Health"), "icon": "monitor_heart", "link": reverse_lazy("admin:index")}],
+        "items": [
+            {"title": _("Health"), "icon": "monitor_heart", "link": reverse_lazy("admin:index")},
+            _list(_("Alerts"), "notifications_active", "sync.alert"),
+            NEEDS_HELP,
+        ],
     },
     {
         "title": _("People & calls"),
         "items": [
+            _page(_("Find a record"), "search", "sync.view_contact", FIND),
             _list(_("Contacts"), "person", "sync.contact"),
             _list(_("Calls"), "call", "activities.call"),
             NEEDS_PERSON,
-            _list(_("Later stages of calls"), "stacks", "activities.callstage"),
-            _list(_("Plays of recordings"), "headphones", "activities.recordingplay"),
-            _list(_("Conflicts"), "call_split", "sync.conflict"),
-            _list(_("Quarantine"), "shield", "sync.quarantine"),
+            DESK,
             _list(_("Possible duplicates"), "group", "sync.matchreview"),
-            _list(_("Changes"), "history", "sync.fieldchange"),
         ],
     },
     {
-        "title": _("Connections & mapping"),
+        "title": _("Setup"),
         "items": [
             _list(_("Connections"), "cable", "integrations.crmconnection"),
-            _list(_("Consent attempts"), "login", "integrations.consentattempt"),
-            _list(_("Field mappings"), "compare_arrows", "mapping.fieldmapping"),
-            _list(_("Mapping versions"), "layers", "mapping.mappingversion"),
-            _list(_("Rehearsals"), "science", "sync.rehearsal"),
-            _list(_("CRM objects"), "category", "mapping.crmobject"),
-            _list(_("CRM fields"), "list_alt", "mapping.crmfield"),
-            _list(_("Changes in CRM fields"), "difference", "mapping.schemachange"),
+            FIELD_MAPPINGS,
+            POLICY,
             _page(_("Dispositions"), "label", "activities.view_dispositionmap", DISPOSITIONS),
-            _list(_("Disposition maps"), "sell", "activities.dispositionmap"),
-            _list(_("Effects of dispositions"), "bolt", "activities.dispositioneffect"),
-            _page(_("Agents without a user"), "person_alert", "activities.view_agentoverride", AGENTS),
-            _list(_("Agents by hand"), "support_agent", "activities.agentoverride"),
-            _list(_("CRM users"), "groups", "activities.crmagent"),
-            _page(_("Notes in the CRMs"), "edit_note", "activities.view_callsettings", NOTES_PAGE),
+            _page(_("Agents"), "support_agent", "activities.view_agentoverride", AGENTS),
             CALL_SETTINGS,
-            _list(_("Conflict policy"), "gavel", "mapping.conflictpolicy"),
-        ],
-    },
-    {
-        "title": _("Work & failures"),
-        "items": [
-            NEEDS_HELP,
-            _list(_("Jobs"), "task_alt", "sync.syncjob"),
-            _list(_("Sync runs"), "sync", "sync.syncrun"),
-            _list(_("Certificates"), "verified", "sync.certificate"),
-            _list(_("Forgotten for its age"), "auto_delete", "activities.retentionrun"),
-            _list(_("Sync records"), "link", "sync.syncrecord"),
-            _list(_("Inbox"), "inbox", "sync.inboxevent"),
-            _list(_("Messages to the dialer"), "outbox", "activities.dialermessage"),
-            _list(_("Cursors"), "bookmark", "sync.feedcursor"),
+            ALERT_SETTINGS,
+            _list(_("API keys"), "key", "integrations.apikey"),
+            _list(_("Webhooks to the dialer"), "webhook", "activities.dialerendpoint"),
         ],
     },
     {
@@ -170,17 +184,57 @@ NAVIGATION: list[dict[str, Any]] = [
         "items": [
             _list(_("Tenants"), "domain", "integrations.tenant"),
             _list(_("Members"), "badge", "integrations.membership"),
-            _list(_("API keys"), "key", "integrations.apikey"),
-            _list(_("Webhooks to the dialer"), "webhook", "activities.dialerendpoint"),
-            _list(_("Users"), "group", "auth.user"),
+            _list(_("Audit log"), "policy", "integrations.auditentry"),
+            _list(_("Users"), "manage_accounts", "auth.user"),
             _list(_("Roles"), "shield_person", "auth.group"),
         ],
     },
     {
+        "title": _("What was done"),
+        "collapsible": True,
+        "items": [
+            _list(_("Sync runs"), "sync", "sync.syncrun"),
+            _list(_("Rehearsals"), "science", "sync.rehearsal"),
+            _list(_("Undone"), "undo", "sync.undo"),
+            _list(_("Changes of contacts"), "history", "sync.fieldchange"),
+            _list(_("Decisions"), "task", "sync.conflictdecision"),
+            _list(_("What was done about failures"), "assignment_turned_in", "sync.failureaction"),
+            _list(_("Quarantine"), "shield", "sync.quarantine"),
+            _list(_("Certificates"), "verified", "sync.certificate"),
+            _list(_("Later stages of calls"), "stacks", "activities.callstage"),
+            _list(_("Plays of recordings"), "headphones", "activities.recordingplay"),
+            _list(_("Forgotten for its age"), "auto_delete", "activities.retentionrun"),
+            _list(_("Invitations"), "mail", "integrations.invitation"),
+            _list(_("Consent attempts"), "login", "integrations.consentattempt"),
+        ],
+    },
+    {
+        "title": _("Behind it"),
+        "collapsible": True,
+        "items": [
+            _list(_("Jobs"), "task_alt", "sync.syncjob"),
+            _list(_("Requests to CRMs"), "swap_horiz", "integrations.apiexchange"),
+            _list(_("Inbox"), "inbox", "sync.inboxevent"),
+            _list(_("Messages to the dialer"), "outbox", "activities.dialermessage"),
+            _list(_("Sync records"), "link", "sync.syncrecord"),
+            _list(_("Cursors"), "bookmark", "sync.feedcursor"),
+            _list(_("Mapping versions"), "layers", "mapping.mappingversion"),
+            _list(_("CRM objects"), "category", "mapping.crmobject"),
+            _list(_("CRM fields"), "list_alt", "mapping.crmfield"),
+            _list(_("Changes in CRM fields"), "difference", "mapping.schemachange"),
+            _list(_("Disposition maps"), "sell", "activities.dispositionmap"),
+            _page(_("Notes in the CRMs"), "edit_note", "activities.view_callsettings", NOTES_PAGE),
+            _list(_("Effects of dispositions"), "bolt", "activities.dispositioneffect"),
+            _list(_("Agents by hand"), "person_edit", "activities.agentoverride"),
+            _list(_("CRM users"), "groups", "activities.crmagent"),
+        ],
+    },
+    {
         "title": _("Machinery"),
-        "separator": True,
+        "collapsible": True,
         "items": [
             _list(_("Workers"), "memory", "sync.workerbeat"),
+            _list(_("Deployments"), "rocket_launch", "sync.deployment"),
             _list(_("Circuit breakers"), "electric_bolt", "integrations.circuitbreaker"),
             _list(_("Rate windows"), "speed", "integrations.ratewindow"),
             _list(_("API usage"), "bar_chart", "integrations.apiusage"),
@@ -191,6 +245,7 @@ NAVIGATION: list[dict[str, Any]] = [
         ],
     },
 ]
+"""By what people do: what is asked for daily stands open, the rest folds away."""
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
@@ -215,43 +270,15 @@ UNFOLD: dict[str, Any] = {
     "SHOW_BACK_BUTTON": True,
     "BORDER_RADIUS": "8px",
     "STYLES": [lambda _request: static("dialbridge/admin.css")],
-    "DASHBOARD_CALLBACK": "config.dashboard.fill",
-    "SIDEBAR": {"show_search": True, "show_all_applications": False, "navigation": navigation},
-    # A calm blue-green, and greys with a touch of it. The 600s carry white text, the 500s stand on the dark ground.
-    "COLORS": {
-        "base": {
-            "50": "oklch(98.4% .003 220)",
-            "100": "oklch(96.4% .005 220)",
-            "200": "oklch(92.3% .008 220)",
-            "300": "oklch(86.6% .012 220)",
-            "400": "oklch(65.5% .022 222)",
-            "500": "oklch(54.0% .024 224)",
-            "600": "oklch(44.0% .026 226)",
-            "700": "oklch(36.6% .028 228)",
-            "800": "oklch(27.6% .027 230)",
-            "900": "oklch(20.8% .024 232)",
-            "950": "oklch(14.5% .020 234)",
-        },
-        "primary": {
-            "50": "oklch(97.6% .014 205)",
-            "100": "oklch(94.2% .030 205)",
-            "200": "oklch(88.5% .055 207)",
-            "300": "oklch(80.6% .085 209)",
-            "400": "oklch(74.6% .105 212)",
-            "500": "oklch(69.0% .110 215)",
-            "600": "oklch(51.5% .095 220)",
-            "700": "oklch(45.0% .085 223)",
-            "800": "oklch(38.8% .072 226)",
-            "900": "oklch(33.6% .058 228)",
-            "950": "oklch(25.0% .045 230)",
-        },
-        "font": {
-            "subtle-light": "var(--color-base-500)",
-            "subtle-dark": "var(--color-base-400)",
-            "default-light": "var(--color-base-600)",
-            "default-dark": "var(--color-base-300)",
-            "important-light": "var(--color-base-900)",
-            "important-dark": "var(--color-base-100)",
-        },
+    "SCRIPTS": [lambda _request: static("dialbridge/live.js"), lambda _request: static("dialbridge/manners.js")],
+    "ACCOUNT": {
+        "navigation": [
+            {"title": _("Your profile and time zone"), "link": reverse_lazy("profile")},
+            {"title": _("Change password"), "link": reverse_lazy("admin:password_change")},
+        ]
     },
+    "DASHBOARD_CALLBACK": "config.dashboard.fill",
+    "COMMAND": {"search_callback": "sync.admin_records_pages.command_results"},
+    "SIDEBAR": {"show_search": True, "show_all_applications": False, "navigation": navigation},
+    "COLORS": COLORS,
 }

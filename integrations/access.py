@@ -1,12 +1,18 @@
-"""Which tenants a signed-in person may see, and the two roles."""
+"""Which tenants a signed-in person may see, and in which of them they may change something."""
 
 from typing import Any
+from uuid import UUID
 
 from integrations import tenancy
-from integrations.models import Membership
+from integrations.models import Membership, Role
 
 SUPPORT = "Support"
 TENANT_ADMIN = "Tenant admin"
+VIEWER = "Viewer"
+
+
+class OnlyToChange(frozenset[UUID]):
+    """The tenants in which somebody may change something, who sees more of them: pages still ask which one is meant."""
 
 
 def is_support(user: Any) -> bool:
@@ -16,16 +22,34 @@ def is_support(user: Any) -> bool:
     return user.is_superuser or any(group.name == SUPPORT for group in _groups(user))
 
 
-def scope_of(user: Any) -> tenancy.Scope | None:
-    """None for nobody in particular: then no tenant's rows can be read at all."""
+def scope_of(user: Any, *, to_change: bool = False) -> tenancy.Scope | None:
+    """None for nobody in particular: then no tenant's rows can be read at all.
+
+    `to_change` leaves out the tenants in which the person is only a viewer: what can't be found can't be changed.
+    """
     if not user.is_authenticated or not user.is_active:
         return None
     if is_support(user):
         return tenancy.EVERYONE
-    with tenancy.everyone():
-        return frozenset(
-            Membership.objects.filter(user=user, tenant__is_active=True).values_list("tenant_id", flat=True)
-        )
+    roles = roles_of(user)
+    if to_change and Role.ADMIN in roles.values():
+        mine = [pk for pk, role in roles.items() if role == Role.ADMIN]
+        return OnlyToChange(mine) if len(mine) < len(roles) else frozenset(mine)
+    return frozenset(roles)
+
+
+def roles_of(user: Any) -> dict[UUID, str]:
+    """Tenant → role, for the tenants in which the person is active. Read once per request."""
+    if not hasattr(user, "_roles_read"):
+        with tenancy.everyone():
+            mine = Membership.objects.filter(user=user, is_active=True, tenant__is_active=True)
+            user._roles_read = dict(mine.values_list("tenant_id", "role"))  # noqa: SLF001 - our own cache on it
+    return dict(user._roles_read)  # noqa: SLF001
+
+
+def may_change_in(user: Any, tenant_id: UUID | None) -> bool:
+    """Whether the person's role in this tenant lets them change something; their groups say what."""
+    return is_support(user) or tenant_id is None or roles_of(user).get(tenant_id) == Role.ADMIN
 
 
 def _groups(user: Any) -> list[Any]:

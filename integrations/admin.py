@@ -6,38 +6,46 @@ from zoneinfo import available_timezones
 
 import phonenumbers
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
-from django.db.models.functions import Now
-from django.http import HttpRequest, HttpResponse
-from django.utils.html import format_html
+from django.http import HttpRequest
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 
 from integrations.access import is_support
+from integrations.admin_audit import AuditEntryAdmin
 from integrations.admin_base import (
     SECRET_COLUMNS,
     AdminPage,
     Panel,
-    Question,
     ReadOnlyAdmin,
     TenantScopedAdmin,
     ThroughConnection,
-    page_action,
 )
+from integrations.admin_exchanges import ApiExchangeAdmin
 from integrations.admin_forms import DatalistInput, ModelForm
 from integrations.admin_html import ago_column, badge, badge_column, page_link, page_url
+from integrations.admin_keys import ApiKeyAdmin
+from integrations.admin_people import InvitationAdmin, MembershipAdmin
 from integrations.models import (
+    ApiExchange,
     ApiKey,
     ApiUsage,
+    AuditEntry,
     CircuitBreaker,
     ConsentAttempt,
     CrmConnection,
+    Invitation,
     Membership,
     RateWindow,
     Tenant,
 )
 
+admin.site.register(ApiExchange, ApiExchangeAdmin)
+admin.site.register(Membership, MembershipAdmin)
+admin.site.register(Invitation, InvitationAdmin)
+admin.site.register(ApiKey, ApiKeyAdmin)
+admin.site.register(AuditEntry, AuditEntryAdmin)
 STATUS_LEVELS = {"connected": "good", "needs_reconnecting": "bad", "paused": "warning", "disconnected": "muted"}
 BREAKER_LEVELS = {"closed": "good", "half-open": "warning", "open": "bad"}
 CONNECTION_STATUS = badge_column("status", gettext_lazy("state"), STATUS_LEVELS)
@@ -101,88 +109,6 @@ class TenantAdmin(AdminPage):
                 more=(page_url(CrmConnection, "add", tenant=row.pk), _("Connect a CRM")),
             )
         ]
-
-
-@admin.register(Membership)
-class MembershipAdmin(TenantScopedAdmin):
-    list_display = ("user", "created_at")
-    list_select_related = ("user",)
-    search_fields = ("user__username__istartswith", "user__email__istartswith")
-    search_help_text = gettext_lazy("Beginning of the user name or e-mail")
-    fields = ("user",)
-    autocomplete_fields = ("tenant", "user")
-
-
-@admin.register(ApiKey)
-class ApiKeyAdmin(TenantScopedAdmin):
-    """A key is shown once, when it is made; afterwards only its name can change, or it is revoked."""
-
-    list_display = ("name", "begins_with", "created_at", ago_column("last_used_at", gettext_lazy("last used")), "state")
-    list_filter = (("revoked_at", admin.EmptyFieldListFilter),)
-    search_fields = ("name__istartswith", "prefix")
-    search_help_text = gettext_lazy("Name, or what follows dbk_")
-    fields = ("name",)
-    actions = ("revoke_selected",)
-    actions_detail = ("revoke",)
-
-    @admin.display(description=gettext_lazy("begins with"), ordering="prefix")
-    def begins_with(self, row: ApiKey) -> str:
-        return f"dbk_{row.prefix}…"
-
-    @admin.display(description=gettext_lazy("state"), ordering="revoked_at")
-    def state(self, row: ApiKey) -> str:
-        return badge(_("Revoked"), "bad") if row.revoked_at else badge(_("In use"), "good")
-
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        seen = ("begins_with", "state", "created_at", "last_used_at", "revoked_at")
-        own = super().get_fieldsets(request, obj)
-        return [*own, (None, {"fields": seen})] if obj else own
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
-        own = super().get_readonly_fields(request, obj)
-        return [*own, "begins_with", "state", "created_at", "last_used_at", "revoked_at"] if obj else own
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        if change:
-            super().save_model(request, obj, form, change)
-            return
-        issued, text = ApiKey.issue(obj.tenant, obj.name)
-        obj.pk, obj.prefix = issued.pk, issued.prefix
-        shown = format_html('<code class="db-key">{}</code>', text)
-        words = _("Copy this key now, it can't be shown again:")
-        self.message_user(request, format_html("{} {}", words, shown), messages.WARNING)
-
-    @page_action(gettext_lazy("Revoke"), icon="key_off", permission="integrations.change_apikey", danger=True)
-    def revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        row = self.found(request, object_id)
-        question = Question(
-            title=_("Revoke %(key)s?") % {"key": row},
-            lines=[
-                _("From the next request on, whoever uses this key is refused."),
-                _("This can't be undone; a new key can be made at any time."),
-            ],
-            button=_("Revoke the key"),
-            danger=True,
-        )
-        page = self.ask(request, row, question)
-        if page:
-            return page
-        if self._revoke(request, ApiKey.objects.filter(pk=row.pk)):
-            return self.answer(request, row, _("The key is revoked."))
-        return self.answer(request, row, _("The key had been revoked before."), messages.INFO)
-
-    @admin.action(description=gettext_lazy("Revoke"), permissions=["change"])
-    def revoke_selected(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
-        count = self._revoke(request, queryset)
-        text = ngettext("%(count)d key is revoked.", "%(count)d keys are revoked.", count) % {"count": count}
-        self.message_user(request, text, messages.SUCCESS if count else messages.INFO)
-
-    def _revoke(self, request: HttpRequest, keys: QuerySet[ApiKey]) -> int:
-        valid = list(keys.filter(revoked_at=None))
-        count = ApiKey.objects.filter(pk__in=[key.pk for key in valid], revoked_at=None).update(revoked_at=Now())
-        for key in valid:
-            self.log_change(request, key, "Revoked.")
-        return count
 
 
 @admin.register(ConsentAttempt)

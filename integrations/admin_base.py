@@ -25,7 +25,8 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
-from integrations import tenancy
+from integrations import audit, tenancy
+from integrations.access import OnlyToChange, may_change_in
 from integrations.admin_forms import JsonText, TenantForm, Textarea
 from integrations.admin_html import page_url
 from integrations.tenancy import InScope
@@ -118,6 +119,16 @@ class AdminPage(ThemedAdmin):
         linked = any(field.name == "connection" for field in self.opts.fields)
         return rows.defer(*(f"connection__{name}" for name in SECRET_COLUMNS)) if linked else rows
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """The parts of a page each ask for its row: while it is only looked at, it is read once."""
+        if request.method != "GET":
+            return super().get_object(request, object_id, from_field)
+        read: dict[Any, Any] = request.__dict__.setdefault("_rows_read", {})
+        key = self.model, str(object_id), from_field
+        if key not in read:
+            read[key] = super().get_object(request, object_id, from_field)
+        return read[key]
+
     def found(self, request: HttpRequest, object_id: str) -> Any:
         """The object. Raises Http404 also when it is another tenant's, or of a kind that this person may not see."""
         row = self.get_object(request, unquote(object_id)) if self.has_view_permission(request) else None
@@ -165,6 +176,21 @@ class AdminPage(ThemedAdmin):
 
     # --- acting ---------------------------------------------------------------------------------------------------
 
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        entry = super().log_addition(request, obj, message)
+        audit.note(request, audit.ADDED, obj, entry.get_change_message())
+        return entry
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        entry = super().log_change(request, obj, message)
+        audit.note(request, audit.CHANGED, obj, entry.get_change_message())
+        return entry
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        for row in queryset:
+            audit.note(request, audit.DELETED, row)
+        return super().log_deletions(request, queryset)
+
     def ask(self, request: HttpRequest, row: Model | None, question: Question) -> TemplateResponse | None:
         """The page that asks, or None when the person has just said yes: only a POST, never a link, changes anything."""
         if request.method == "POST":
@@ -205,6 +231,12 @@ class TenantScopedAdmin(AdminPage):
 
     form = TenantForm
     autocomplete_fields: ClassVar[Any] = ("tenant",)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and _is_no_viewer(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and _is_no_viewer(request, obj)
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         first, *others = super().get_list_display(request)
@@ -263,16 +295,22 @@ class RecentValues(SimpleListFilter):
         return queryset.filter(**{str(self.parameter_name): self.value()}) if self.value() else queryset
 
 
+def _is_no_viewer(request: HttpRequest, row: Any) -> bool:
+    return row is None or may_change_in(request.user, getattr(row, "tenant_id", None))
+
+
 def sees_several() -> bool:
     """Whether the person at work may see more than one tenant."""
     scope = tenancy.current_scope()
-    return scope is tenancy.EVERYONE or (isinstance(scope, frozenset) and len(scope) > 1)
+    several = isinstance(scope, OnlyToChange) or (isinstance(scope, frozenset) and len(scope) > 1)
+    return scope is tenancy.EVERYONE or several
 
 
 def only_tenant_id() -> UUID | None:
     """The tenant of somebody who works for exactly one."""
     scope = tenancy.current_scope()
-    return next(iter(scope)) if isinstance(scope, frozenset) and len(scope) == 1 else None
+    only = isinstance(scope, frozenset) and len(scope) == 1 and not isinstance(scope, OnlyToChange)
+    return next(iter(scope)) if isinstance(scope, frozenset) and only else None
 
 
 def any_of(model: type[Model], fields: Sequence[str], term: str) -> Q:

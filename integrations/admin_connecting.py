@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from integrations.admin_base import TenantScopedAdmin
 from integrations.admin_html import page_url
 from integrations.connect_forms import CONSENT, ConnectForm, ConsentForm, is_offered, kinds_of
-from integrations.connecting import connect
+from integrations.connecting import take_in
 from integrations.consent import begin, has_app, redirect_uri
 from integrations.errors import CrmError
 from integrations.models import CrmConnection
@@ -54,33 +54,42 @@ class ConnectingPages(TenantScopedAdmin):
         try:
             if isinstance(form, ConsentForm):
                 options, replaces = form.options(), form.replaces
-                return HttpResponseRedirect(
-                    begin(request.user, form.owner(), form.slug, options, replace_account=replaces)
-                )
+                address = begin(request.user, form.owner(), form.slug, options, replace_account=replaces)
+                return self._leave(request, form.slug, address)
             return self._connect(request, form)
         except CrmError as error:
             form.add_error(None, error.message)
             return None
 
+    def _leave(self, request: HttpRequest, slug: str, address: str) -> HttpResponse:
+        """A page of ours that goes on to the CRM's by itself: our policy lets no form, and no redirect after one, end elsewhere."""
+        request.current_app = self.admin_site.name
+        crm = provider_label(slug)
+        common = {**self.admin_site.each_context(request), "opts": self.opts, "crm": crm, "address": address}
+        context = {**common, "title": _("On to %(crm)s …") % {"crm": crm}}
+        return TemplateResponse(
+            request, "admin/connect_leaving.html", context, headers={"Refresh": f"0; url={address}"}
+        )
+
     def _connect(self, request: HttpRequest, form: ConnectForm) -> HttpResponse:
         tenant = form.owner()
         known = CrmConnection.objects.filter(tenant=tenant, provider=form.slug).exists()
-        row, account = connect(tenant, form.slug, form.credential(), replace_account=form.replaces)
+        row, account = take_in(tenant, form.slug, form.credential(), replace_account=form.replaces)
         return self.arrived(request, row, account, known=known)
 
     def arrived(self, request: HttpRequest, row: CrmConnection, account: Account, *, known: bool) -> HttpResponse:
-        """Notes that somebody connected this CRM, tells whose account it is, and shows the connection."""
+        """Notes that somebody connected this CRM, tells whose account it is, and goes on to setting it up."""
         if known:
             self.log_change(request, row, "Connected again.")
         else:
             self.log_addition(request, row, "Connected.")
         facts = {"crm": row.get_provider_display(), "account": account.name or account.external_id}
         self.message_user(request, _("Connected: %(crm)s, account %(account)s.") % facts)
-        self.connected(request, row)
-        return redirect(page_url(row))
+        return self.connected(request, row)
 
-    def connected(self, request: HttpRequest, row: CrmConnection) -> None:
-        """What an app above does once a connection works."""
+    def connected(self, request: HttpRequest, row: CrmConnection) -> HttpResponse:
+        """Where to go once a credential is stored. An app above has the account looked at and set up from there."""
+        return redirect(page_url(row))
 
 
 def again(row: CrmConnection) -> dict[str, str]:

@@ -4,10 +4,11 @@ An app above registers it, with what it adds.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet, Sum
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
@@ -20,19 +21,20 @@ from integrations.admin import BREAKER_LEVELS, CONNECTION_STATUS
 from integrations.admin_base import SECRET_COLUMNS, Panel, Question, ReadOnlyAdmin, page_action
 from integrations.admin_connecting import ConnectingPages, again
 from integrations.admin_findings import findings_badge, findings_panel
-from integrations.admin_html import NOTHING, ago, badge, bullets, code_column, link, outward, page_url
+from integrations.admin_html import NOTHING, ago, badge, bullets, code_column, link, outward, page_url, progress
+from integrations.admin_secrets import UNREADABLE, kept_secret, read_secrets, tail
 from integrations.connect_forms import CONSENT
 from integrations.connecting import check, disconnect, webhook_url
 from integrations.consent import has_app, kept_options
 from integrations.errors import CrmError
 from integrations.fields import WrongKey
 from integrations.models import ApiUsage, CircuitBreaker, CrmConnection, RateWindow
+from integrations.together import ask_together
 
 CHANGE = "integrations.change_crmconnection"
 STATE_FIELDS = ((CONNECTION_STATUS, "since"), "status_reason", "permissions", "warnings", "breaker_badge")
-TAIL = 4
-SHORTEST_WITH_TAIL = 24
-"""Of a shorter secret even four characters would tell too much."""
+LONGEST_DAY = timedelta(hours=26)
+"""A day of a time zone that is being set back, and a broken hour."""
 
 
 class ConnectionPage(ReadOnlyAdmin, ConnectingPages):
@@ -76,7 +78,20 @@ class ConnectionPage(ReadOnlyAdmin, ConnectingPages):
     chosen_settings = staticmethod(code_column("settings", gettext_lazy("settings")))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).defer(*SECRET_COLUMNS)
+        return super().get_queryset(request).select_related("tenant", "breaker").defer(*SECRET_COLUMNS)
+
+    def questions(self, row: CrmConnection) -> "dict[str, QuerySet[Any, Any]]":
+        """What the page shows of other tables, by name: it is asked in one statement."""
+        return {
+            "windows": RateWindow.objects.filter(connection=row).order_by("key"),
+            "usage": ApiUsage.objects.filter(connection=row, hour__gte=timezone.now() - LONGEST_DAY),
+        }
+
+    def facts(self, row: CrmConnection) -> dict[str, list[Any]]:
+        if "page_facts" not in row.__dict__:
+            row.__dict__["page_facts"] = ask_together(**self.questions(row))
+        kept: dict[str, list[Any]] = row.__dict__["page_facts"]
+        return kept
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         own = super().get_fieldsets(request, obj)
@@ -114,7 +129,7 @@ class ConnectionPage(ReadOnlyAdmin, ConnectingPages):
 
     @admin.display(description=gettext_lazy("circuit breaker"))
     def breaker_badge(self, row: CrmConnection) -> str:
-        breaker = CircuitBreaker.objects.filter(connection=row).first()
+        breaker: CircuitBreaker | None = getattr(row, "breaker", None)
         if breaker is None or breaker.opened_at is None:
             return badge(_("Closed: requests go out"), "good")
         words = _("%(state)s after %(count)d failures in a row") % {"state": breaker.state, "count": breaker.failures}
@@ -122,42 +137,44 @@ class ConnectionPage(ReadOnlyAdmin, ConnectingPages):
 
     @admin.display(description=gettext_lazy("access token"))
     def access_token_kept(self, row: CrmConnection) -> str:
-        return _kept(row, "access_token")
+        return kept_secret(row, "access_token")
 
     @admin.display(description=gettext_lazy("refresh token"))
     def refresh_token_kept(self, row: CrmConnection) -> str:
-        return _kept(row, "refresh_token")
+        return kept_secret(row, "refresh_token")
 
     @admin.display(description=gettext_lazy("other secrets"))
     def others_kept(self, row: CrmConnection) -> str:
         try:
+            read_secrets(row)
             others: Mapping[str, str] = row.secrets or {}
         except WrongKey:
-            return _unreadable()
+            return str(UNREADABLE)
         return bullets(f"{name}: {tail(str(value))}" for name, value in others.items())
 
     @admin.display(description=gettext_lazy("requests today (UTC)"))
     def usage_today(self, row: CrmConnection) -> str:
         midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
-        sums = ApiUsage.objects.filter(connection=row, hour__gte=midnight).aggregate(
-            calls=Sum("calls", default=0), failures=Sum("failures", default=0), throttled=Sum("throttled", default=0)
-        )
+        today = [one for one in self.facts(row)["usage"] if one.hour >= midnight]
+        sums = {key: sum(getattr(one, key) for one in today) for key in ("calls", "failures", "throttled")}
         return _("%(calls)d sent, %(failures)d failed, %(throttled)d told to slow down") % sums
 
     @admin.display(description=gettext_lazy("permissions"))
     def permissions(self, row: CrmConnection) -> str:
         return findings_badge(row)
 
-    @admin.display(description=gettext_lazy("disconnect"))
+    @admin.display(description=gettext_lazy("replace or end it"))
     def ending(self, row: CrmConnection) -> str:
-        return link(page_url(row, "disconnect"), _("End our access to the CRM and delete the credential …"))
+        another = link(page_url(row, "reconnect"), _("Use another credential …"))
+        end = link(page_url(row, "disconnect"), _("End our access to the CRM and delete the credential …"))
+        return bullets([another, end])
 
     @admin.display(description=gettext_lazy("webhook address"))
     def webhook_address(self, row: CrmConnection) -> str:
         return format_html('<code class="db-key">{}</code>', webhook_url(row))
 
     def panels(self, request: HttpRequest, row: Any) -> Sequence[Panel]:
-        windows = RateWindow.objects.filter(connection=row).order_by("key")
+        windows = self.facts(row)["windows"]
         rows = [[one.key.partition(":")[2], _used(one), _span(one.seconds), ago(one.seen_at)] for one in windows]
         headers = [_("Quota"), _("Used"), _("In"), _("Told")]
         return [
@@ -250,29 +267,10 @@ class ConnectionPage(ReadOnlyAdmin, ConnectingPages):
         return redirect(page_url(CrmConnection, "add", **query))
 
 
-def tail(secret: str) -> str:
-    """That a secret is stored, and of a long one its end, so that somebody can tell which one it is."""
-    if len(secret) < SHORTEST_WITH_TAIL or secret.rstrip().endswith("-"):
-        return _("stored")
-    return _("stored, ends in …%(end)s") % {"end": secret[-TAIL:]}
-
-
-def _kept(row: CrmConnection, name: str) -> str:
-    try:
-        secret = getattr(row, name)
-    except WrongKey:
-        return _unreadable()
-    return tail(secret) if secret else NOTHING
-
-
-def _unreadable() -> str:
-    return _("stored, but not readable with the keys in FIELD_ENCRYPTION_KEYS")
-
-
 def _used(window: RateWindow) -> str:
     if window.quota is None or window.remaining is None:
         return NOTHING if window.quota is None else _("at most %(quota)s") % {"quota": f"{window.quota:,}"}
-    return f"{window.quota - window.remaining:,} / {window.quota:,}"
+    return progress(window.quota - window.remaining, window.quota, _("Used of this quota"))
 
 
 def _span(seconds: float | None) -> str:

@@ -1,6 +1,7 @@
 """What the permission checks of a connection found, as a table on its page."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +20,47 @@ SEVERITIES: Mapping[Severity, tuple[Any, str]] = {
     Severity.WARNING: (gettext_lazy("Incomplete"), "warning"),
     Severity.NOTE: (gettext_lazy("Note"), "info"),
 }
+
+
+WHY: Mapping[Severity, Any] = {
+    Severity.BLOCKING: gettext_lazy("Something that people rely on does not work without it."),
+    Severity.WARNING: gettext_lazy("It works, but not for all records or fields."),
+    Severity.NOTE: gettext_lazy("Good to know; nothing is lost."),
+}
+OPERATORS = frozenset({"system_not_registered", "unreachable", preflight.HOOKS, "webhook_missing", "webhook_disabled"})
+"""Codes of what only whoever runs this installation can mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A finding for people: what is wrong, why that matters, what to press and whom to ask."""
+
+    subject: str
+    word: str
+    level: str
+    what: str
+    why: str
+    remedy: str
+    ask: str
+    since: datetime
+
+
+def explained(found: Iterable[preflight.Noted], row: CrmConnection) -> list[Explained]:
+    administrator = _("an administrator of %(crm)s") % {"crm": row.get_provider_display()}
+    operator = _("whoever runs this installation")
+    return [
+        Explained(
+            one.finding.subject,
+            str(SEVERITIES[one.finding.severity][0]),
+            SEVERITIES[one.finding.severity][1],
+            one.finding.message,
+            str(WHY[one.finding.severity]),
+            one.finding.remedy,
+            operator if one.finding.code in OPERATORS else administrator,
+            one.first_seen,
+        )
+        for one in found
+    ]
 
 
 def findings_panel(row: CrmConnection, *, may_check: bool) -> Panel:

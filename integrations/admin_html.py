@@ -70,8 +70,13 @@ def ago(moment: datetime | None, nothing: str = NOTHING) -> SafeString | str:
     """How long ago, with the exact time for whoever points at it and for programs."""
     if moment is None:
         return nothing
-    exact = formats.date_format(timezone.localtime(moment), "DATETIME_FORMAT")
+    exact = f"{formats.date_format(timezone.localtime(moment), 'DATETIME_FORMAT')} {zone_name()}"
     return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), exact, naturaltime(moment))
+
+
+def zone_name() -> str:
+    """The zone that times are shown in."""
+    return timezone.get_current_timezone_name()
 
 
 def ago_column(field: str, description: object) -> Callable[[Any], SafeString | str]:
@@ -80,6 +85,18 @@ def ago_column(field: str, description: object) -> Callable[[Any], SafeString | 
 
     column.__name__ = f"{field}_ago"
     return admin.display(column, description=description, ordering=field)  # type: ignore[call-overload, no-any-return]
+
+
+def duration(milliseconds: float | None) -> str:
+    """A length of time to read at a glance: 850 ms, 2.4 s, 3 min, 5 h."""
+    if milliseconds is None:
+        return NOTHING
+    if milliseconds < 1000:
+        return f"{milliseconds:.0f} ms"
+    seconds = milliseconds / 1000
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.0f} h"
 
 
 def plain(value: Any) -> str:
@@ -106,6 +123,17 @@ def code_column(field: str, description: object) -> Callable[[Any], SafeString |
 
     column.__name__ = f"{field}_code"
     return admin.display(column, description=description)  # type: ignore[call-overload, no-any-return]
+
+
+def shown_once(text: str) -> SafeString:
+    """A secret that can't be shown again, with a button that copies it."""
+    return format_html(
+        '<code class="db-key" id="shown-once">{}</code> '
+        '<button type="button" class="db-button" data-copy="shown-once" data-copied="{}" hidden>{}</button>',
+        text,
+        gettext("Copied"),
+        gettext("Copy"),
+    )
 
 
 def prose(text: str) -> SafeString | str:

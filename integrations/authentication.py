@@ -1,10 +1,9 @@
 """API keys: who a dialer's request comes from, for which tenant, and how often it may come."""
 
-from datetime import timedelta
+import json
 from typing import Any
 
 from django.db import connection as database
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
@@ -13,17 +12,16 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 
-from integrations import prepared, tenancy
+from integrations import prepared
+from integrations.keys import note_use
 from integrations.models import ApiKey, Tenant
-
-LAST_USE_PRECISION = timedelta(minutes=5)
-
 
 _OF_KEY, _OF_TENANT = ([field.attname for field in model._meta.concrete_fields] for model in (ApiKey, Tenant))
 _COLUMNS = ", ".join([*(f'key."{name}"' for name in _OF_KEY), *(f'tenant."{name}"' for name in _OF_TENANT)])
 _FIND = f"""
 SELECT {_COLUMNS} FROM api_keys key JOIN tenants tenant ON tenant.id = key.tenant_id
-WHERE key.prefix = %s AND key.revoked_at IS NULL AND tenant.is_active
+WHERE key.prefix = %s AND key.revoked_at IS NULL
+  AND (key.expires_at IS NULL OR key.expires_at > clock_timestamp()) AND tenant.is_active
 """  # noqa: S608 - names of our own columns
 
 
@@ -35,6 +33,7 @@ def _key_of(prefix: str) -> ApiKey | None:
     if row is None:
         return None
     key: ApiKey = ApiKey.from_db(database.alias, _OF_KEY, row[: len(_OF_KEY)])
+    key.uses = json.loads(key.uses) if isinstance(key.uses, str) else key.uses
     key.tenant = Tenant.from_db(database.alias, _OF_TENANT, row[len(_OF_KEY) :])
     return key
 
@@ -49,6 +48,8 @@ class ApiKeyAuthentication(BaseAuthentication):
         key = self._find(text.strip())
         if key is None:
             raise AuthenticationFailed(_("This API key is not valid. Make one in the admin under API keys."))
+        match = request.resolver_match
+        note_use(key, f"{request.method} /{match.route}" if match else str(request.method))
         return None, key
 
     def _find(self, text: str) -> ApiKey | None:
@@ -58,14 +59,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         key = _key_of(parts[1])
         if key is None or not key.fits(parts[2]):
             return None
-        self._note_use(key)
         return key
-
-    def _note_use(self, key: ApiKey) -> None:
-        now = timezone.now()
-        if key.last_used_at is None or now - key.last_used_at > LAST_USE_PRECISION:
-            with tenancy.everyone():
-                ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="Dialbridge"'

@@ -31,7 +31,9 @@ log = logging.getLogger("dialbridge.connecting")
 connected = Signal()
 """Sent with `connection` and `provider` once a connection is stored and works; apps above add what they need."""
 SECRET_COLUMNS = ("access_token", "refresh_token", "secrets")
-OF_A_LIVING_CONNECTION = frozenset({preflight.KEY, "warnings"})
+PREPARED = "prepared_at"
+"""Metadata: when the account was last set up for us."""
+OF_A_LIVING_CONNECTION = frozenset({preflight.KEY, "warnings", PREPARED})
 """Metadata that means nothing once the connection has ended."""
 SECRET_WORDS = ("secret", "password", "private_key", "token")
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -46,11 +48,18 @@ def connect(
     than this connection, or to an account that is connected elsewhere. A disconnected connection takes another account
     only with `replace_account`, since its links point to the former one.
     """
-    chosen, hidden = split_settings(data.get("settings") or {})
-    credential = provider_class(slug).parse_credential({**data, **hidden})
-    row, account = adopt(tenant, slug, credential, chosen, replace_account=replace_account)
+    row, account = take_in(tenant, slug, data, replace_account=replace_account)
     prepare(row)
     return row, account
+
+
+def take_in(
+    tenant: Tenant, slug: str, data: Mapping[str, Any], *, replace_account: bool = False
+) -> tuple[CrmConnection, Account]:
+    """`connect` without preparing the account, which takes a while and is left to the caller."""
+    chosen, hidden = split_settings(data.get("settings") or {})
+    credential = provider_class(slug).parse_credential({**data, **hidden})
+    return adopt(tenant, slug, credential, chosen, replace_account=replace_account)
 
 
 def adopt(
@@ -90,7 +99,8 @@ def prepare(row: CrmConnection) -> None:
         provider = open_crm(row, PERSON)[0]
         learned = dict(provider.prepare())
         warnings = [*row.metadata.get("warnings", []), *learned.pop("warnings", []), *_subscribe(row, provider)]
-        row.remember({**learned, "warnings": list(dict.fromkeys(warnings))})
+        moment = timezone.now().isoformat()
+        row.remember({**learned, "warnings": list(dict.fromkeys(warnings)), PREPARED: moment})
     provider = open_crm(row, PERSON)[0]  # with what was just learned
     connected.send(sender=CrmConnection, connection=row, provider=provider)
     with suppress(errors.CrmError):  # noted there; the connection works all the same

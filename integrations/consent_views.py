@@ -10,7 +10,7 @@ from functools import wraps
 from typing import Any, cast
 from uuid import UUID
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -26,7 +26,6 @@ from integrations import consent, errors
 from integrations.admin_connections import CHANGE, ConnectionPage
 from integrations.admin_html import page_url
 from integrations.connect_forms import CONSENT
-from integrations.connecting import prepare
 from integrations.models import CrmConnection, Tenant
 from integrations.registry import PROVIDERS, provider_class, provider_label
 
@@ -83,17 +82,7 @@ def callback(request: HttpRequest, provider: str) -> HttpResponse:
     except errors.CrmError as error:
         log.info("Connecting %s by consent failed: %s", provider, error.cause)
         return _failed(request, provider, error, tenant)
-    _set_up(request, row)
     return _page().arrived(request, row, account, known=known)
-
-
-def _set_up(request: HttpRequest, row: CrmConnection) -> None:
-    """The connection is stored and works by now: what goes wrong here is said, and can be repeated."""
-    try:
-        prepare(row)
-    except errors.CrmError as error:
-        words = _("Setting it up is not finished: %(problem)s Choose “Connect again” to go on.")
-        messages.warning(request, words % {"problem": error.message})
 
 
 def _page() -> ConnectionPage:

@@ -8,5 +8,6 @@ from integrations.transport.client import WORKER, CrmApi, Patience
 
 def open_crm(row: CrmConnection, patience: Patience = WORKER) -> tuple[CrmProvider, CrmApi]:
     provider = provider_class(row.provider)
-    api = CrmApi(row.pk, provider, row.settings, patience, row.tenant.timezone)
+    secrets = (str(row.webhook_token), row.webhook_secret)
+    api = CrmApi(row.pk, provider, row.settings, patience, row.tenant.timezone, secrets)
     return provider(row.as_record(), api), api

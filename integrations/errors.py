@@ -13,6 +13,9 @@ class CrmError(Exception):
     """Base of everything that a CRM call can raise. `Retry` and its kin are worth another try, the others are not."""
 
     cause = "crm_error"
+    code = ""
+    """The vendor's own word for it, where the answer has one apart from its text."""
+    fields: tuple[str, ...] = ()
 
     def __init__(self, message: str, *, detail: str = "", status: int | None = None, cause: str = "") -> None:
         super().__init__(redact(message))

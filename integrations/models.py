@@ -1,8 +1,5 @@
 """Tenants, who acts for them, and their connections to CRMs with the state that all processes share."""
 
-import hashlib
-import hmac
-import secrets
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -17,10 +14,29 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
+from integrations.exchanges_model import ApiExchange
 from integrations.fields import EncryptedJson, EncryptedText
+from integrations.keys_model import ApiKey
+from integrations.people_models import AuditEntry, Invitation, Role
 from integrations.records import Connection, Credential
 from integrations.registry import provider_choices
 from integrations.tenancy import OwnIdManager, TenantOwned
+
+__all__ = [
+    "ApiExchange",
+    "ApiKey",
+    "ApiUsage",
+    "AuditEntry",
+    "CircuitBreaker",
+    "ConsentAttempt",
+    "CrmConnection",
+    "Invitation",
+    "Membership",
+    "RateWindow",
+    "Role",
+    "Tenant",
+    "Timestamped",
+]
 
 
 class Timestamped(models.Model):
@@ -60,9 +76,13 @@ class Tenant(Timestamped):
 
 
 class Membership(TenantOwned):
-    """A person who may see a tenant in the admin. What they may do there comes from their groups."""
+    """A person who may see a tenant in the admin. The groups say what they may do at all, the role whether also here."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(
+        _("role"), max_length=10, choices=Role.choices, default=Role.ADMIN, db_default=Role.ADMIN.value
+    )
+    is_active = models.BooleanField(_("active"), default=True, db_default=True)
     created_at = models.DateTimeField(_("since"), auto_now_add=True)
 
     class Meta:
@@ -74,40 +94,6 @@ class Membership(TenantOwned):
 
     def __str__(self) -> str:
         return str(self.user)
-
-
-class ApiKey(TenantOwned):
-    """A dialer's key. Only a hash is kept: the key itself is shown once, when it is made."""
-
-    name = models.CharField(_("name"), max_length=100)
-    prefix = models.CharField(_("begins with"), max_length=12, unique=True, editable=False)
-    key_hash = models.CharField(max_length=64, editable=False)
-    created_at = models.DateTimeField(_("created"), auto_now_add=True)
-    last_used_at = models.DateTimeField(_("last used"), null=True, editable=False)
-    revoked_at = models.DateTimeField(_("revoked"), null=True, editable=False)
-
-    class Meta:
-        db_table = "api_keys"
-        ordering = ["-created_at"]
-        verbose_name = _("API key")
-        verbose_name_plural = _("API keys")
-
-    def __str__(self) -> str:
-        return f"{self.name} (dbk_{self.prefix}…)"
-
-    @classmethod
-    def issue(cls, tenant: Tenant, name: str) -> tuple["ApiKey", str]:
-        """A new key and its text, which nobody can read again."""
-        prefix, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
-        key = cls.objects.create(tenant=tenant, name=name, prefix=prefix, key_hash=cls.digest(secret))
-        return key, f"dbk_{prefix}_{secret}"
-
-    @staticmethod
-    def digest(secret: str) -> str:
-        return hashlib.sha256(secret.encode()).hexdigest()
-
-    def fits(self, secret: str) -> bool:
-        return hmac.compare_digest(self.key_hash, self.digest(secret))
 
 
 class CrmConnection(TenantOwned, Timestamped):

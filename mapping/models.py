@@ -129,6 +129,30 @@ class MappingVersion(TenantOwned):
         return f"{self.get_crm_provider_display()} v{self.number}"
 
 
+class MappingDraft(TenantOwned, Timestamped):
+    """What one person is making of a connection's mapping. Nothing of it is in force, and everybody has a draft of their own."""
+
+    connection = models.ForeignKey(CrmConnection, on_delete=models.CASCADE, related_name="mapping_drafts")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    rows = models.JSONField(default=list)
+    """As in a `MappingVersion`, each with `active` besides: rows that are switched off are kept, too."""
+    based_on = models.PositiveIntegerField(default=0)
+    """Number of the version that was in force when the draft was begun, or brought up to date last."""
+    revision = models.PositiveIntegerField(default=1)
+    """Counts the savings, so that of two windows neither overwrites the other unseen."""
+    rehearsal = models.UUIDField(null=True, blank=True)
+    """The rehearsal in which it was tried last; it belongs to the app above."""
+
+    class Meta:
+        db_table = "mapping_drafts"
+        constraints = [models.UniqueConstraint(fields=["connection", "user"], name="one_draft_for_each_person")]
+        verbose_name = _("draft of a mapping")
+        verbose_name_plural = _("drafts of mappings")
+
+    def __str__(self) -> str:
+        return f"{self.connection} {self.user}"
+
+
 class CrmField(TenantOwned):
     """A field that the CRM has, as discovered for the connected user."""
 

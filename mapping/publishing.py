@@ -82,16 +82,35 @@ def restore(version: MappingVersion, *, user_id: int | None = None) -> MappingVe
 
 
 def adopt(
-    tenant_id: UUID, provider: str, rows: Sequence[Mapping[str, Any]], *, note: str, user_id: int | None = None
+    tenant_id: UUID,
+    provider: str,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    note: str,
+    user_id: int | None = None,
+    parked: Sequence[Mapping[str, Any]] | None = None,
 ) -> MappingVersion:
-    """Makes these, in the form of a version's rows, the rows that people edit, and publishes them. Raises MappingError."""
+    """Makes these, in the form of a version's rows, the rows that people edit, and publishes them. Raises MappingError.
+
+    `parked` are the rows that are kept switched off; None leaves those of now.
+    """
     fields = [row["dialer_field"] for row in rows]
     with transaction.atomic():
-        _rows_of(tenant_id, provider).delete()
         everything = FieldMapping.objects.filter(tenant_id=tenant_id, crm_provider=provider, dialer_entity=ENTITY)
-        everything.filter(dialer_field__in=fields).delete()  # switched off meanwhile
-        FieldMapping.objects.bulk_create([_model_row(tenant_id, provider, MappingRow(**row)) for row in rows])
+        if parked is None:
+            _rows_of(tenant_id, provider).delete()
+            everything.filter(dialer_field__in=fields).delete()  # switched off meanwhile
+        else:
+            everything.delete()
+        made = [_model_row(tenant_id, provider, MappingRow(**row)) for row in rows]
+        made += [_switched_off(_model_row(tenant_id, provider, MappingRow(**row))) for row in parked or ()]
+        FieldMapping.objects.bulk_create(made)
         return publish(tenant_id, provider, note=note, user_id=user_id)
+
+
+def _switched_off(row: FieldMapping) -> FieldMapping:
+    row.is_active = False
+    return row
 
 
 def row_json(row: FieldMapping) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
 import phonenumbers
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 from mapping.expressions import ExpressionError, ExpressionRuntime
 from mapping.options import Options, option_problems
@@ -48,7 +50,7 @@ Build: TypeAlias = Callable[[Options, Context], Convert]
 @dataclass(frozen=True)
 class Transform:
     rule: str
-    label: str
+    label: str | Promise
     build_inbound: Build
     build_outbound: Build
 
@@ -283,15 +285,15 @@ def _custom(direction: str) -> Build:
 TRANSFORMS: dict[str, Transform] = {
     transform.rule: transform
     for transform in (
-        Transform("none", "As it is", _none, _none),
-        Transform("phone_e164", "Phone number (E.164)", _phone, _phone),
-        Transform("date_iso", "Date and time (ISO 8601)", _date_iso_in, _date_iso_out),
-        Transform("date_sfdc", "Date (2024-01-15)", _date_sfdc, _date_sfdc),
-        Transform("boolean_yn", "Y or N", _boolean_in, _yn_out),
-        Transform("boolean_checkbox", "Checkbox (true or false)", _boolean_in, _checkbox_out),
-        Transform("lowercase", "Lower case", _lowercase, _lowercase),
-        Transform("picklist_map", "Table of choices", _picklist_in, _picklist_out),
-        Transform("currency_cents", "Amount of money as cents", _cents_in, _cents_out),
-        Transform("custom", "Own expression (JavaScript)", _custom("inbound"), _custom("outbound")),
+        Transform("none", _("As it is"), _none, _none),
+        Transform("phone_e164", _("Phone number (E.164)"), _phone, _phone),
+        Transform("date_iso", _("Date and time (ISO 8601)"), _date_iso_in, _date_iso_out),
+        Transform("date_sfdc", _("Date (2024-01-15)"), _date_sfdc, _date_sfdc),
+        Transform("boolean_yn", _("Y or N"), _boolean_in, _yn_out),
+        Transform("boolean_checkbox", _("Checkbox (true or false)"), _boolean_in, _checkbox_out),
+        Transform("lowercase", _("Lower case"), _lowercase, _lowercase),
+        Transform("picklist_map", _("Table of choices"), _picklist_in, _picklist_out),
+        Transform("currency_cents", _("Amount of money as cents"), _cents_in, _cents_out),
+        Transform("custom", _("Own expression (JavaScript)"), _custom("inbound"), _custom("outbound")),
     )
 }

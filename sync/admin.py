@@ -22,19 +22,33 @@ from integrations.admin_html import (
     outward,
 )
 from integrations.models import CrmConnection
+from mapping.models import ConflictPolicy, FieldMapping
+from sync.admin_alert_settings import AlertSettingsAdmin
+from sync.admin_alerts import AlertAdmin
+from sync.admin_causes import JobAdmin
+from sync.admin_causes_done import DeploymentAdmin, FailureActionAdmin
 from sync.admin_conflicts import ConflictAdmin
 from sync.admin_connections import ConnectionAdmin
-from sync.admin_contacts import RECORD_STATUS, with_crm_id
+from sync.admin_contacts import RECORD_STATUS
+from sync.admin_decisions import ConflictDecisionAdmin
+from sync.admin_editor import MappingAdmin
 from sync.admin_inbox import InboxEventAdmin
-from sync.admin_jobs import BY_CONNECTION, SyncJobAdmin, record_link
+from sync.admin_jobs import BY_CONNECTION, record_link
+from sync.admin_policy import PolicyPages
 from sync.admin_quarantine import QuarantineAdmin
 from sync.admin_rehearsals import RehearsalAdmin
 from sync.admin_reviews import MatchReviewAdmin
 from sync.admin_runs import CertificateAdmin, SyncRunAdmin
 from sync.admin_stories import FieldChangeAdmin
+from sync.admin_undo import UndoAdmin
 from sync.models import (
+    Alert,
+    AlertSettings,
     Certificate,
     Conflict,
+    ConflictDecision,
+    Deployment,
+    FailureAction,
     FeedCursor,
     FieldChange,
     InboxEvent,
@@ -44,20 +58,30 @@ from sync.models import (
     SyncJob,
     SyncRecord,
     SyncRun,
+    Undo,
     WorkerBeat,
 )
+from sync.records_search import with_crm_id
 from sync.sent import WARNINGS
 
 admin.site.register(CrmConnection, ConnectionAdmin)
-admin.site.register(SyncJob, SyncJobAdmin)
+admin.site.register(Alert, AlertAdmin)
+admin.site.register(AlertSettings, AlertSettingsAdmin)
+admin.site.register(FieldMapping, MappingAdmin)
+admin.site.register(SyncJob, JobAdmin)
+admin.site.register(FailureAction, FailureActionAdmin)
+admin.site.register(Deployment, DeploymentAdmin)
 admin.site.register(InboxEvent, InboxEventAdmin)
 admin.site.register(Conflict, ConflictAdmin)
+admin.site.register(ConflictDecision, ConflictDecisionAdmin)
+admin.site.register(ConflictPolicy, PolicyPages)
 admin.site.register(FieldChange, FieldChangeAdmin)
 admin.site.register(Quarantine, QuarantineAdmin)
 admin.site.register(SyncRun, SyncRunAdmin)
 admin.site.register(Certificate, CertificateAdmin)
 admin.site.register(MatchReview, MatchReviewAdmin)
 admin.site.register(Rehearsal, RehearsalAdmin)
+admin.site.register(Undo, UndoAdmin)
 
 
 @admin.register(SyncRecord)

@@ -4,14 +4,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django import forms
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from integrations.admin_base import Panel
 from integrations.admin_html import NOTHING, badge, page_url, progress
 from integrations.models import CrmConnection
-from sync import budgets, health
+from sync import health
 from sync.budgets import Day
 from sync.lanes import SHARES
 from sync.models import Lane
@@ -52,8 +51,7 @@ def explanation(today: Day) -> list[str]:
     ]
 
 
-def panels(row: CrmConnection, may_change: bool) -> list[Panel]:
-    today = budgets.today(row, timezone.now())
+def panels(row: CrmConnection, may_change: bool, today: Day) -> list[Panel]:
     return [_works(today), _limits(row, today, may_change)]
 
 

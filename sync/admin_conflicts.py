@@ -1,6 +1,5 @@
 """The pages of conflicts: both sides next to what was agreed before, and the buttons that decide one or all that are alike."""
 
-import json
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -8,9 +7,10 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 from integrations.admin_base import (
@@ -20,13 +20,13 @@ from integrations.admin_base import (
     TenantScopedAdmin,
     page_action,
 )
-from integrations.admin_forms import TextInput
 from integrations.admin_html import ago, ago_column, badge_column, link, page_link, page_url, plain
 from sync import conflicts, stories
+from sync.admin_desk import Desk, alike_lines, decided_words
+from sync.admin_other_value import OtherValueForm
 from sync.admin_stories import FieldFilter, field_name, person_name, story_panel
 from sync.conflicts import Choice
 from sync.models import Conflict, FieldChange
-from sync.serializers import ContactWrite, dialer_values
 
 CONFLICT_LEVELS = {"open": "bad", "decided": "good"}
 CONFLICT_STATUS = badge_column("status", gettext_lazy("status"), CONFLICT_LEVELS)
@@ -37,48 +37,10 @@ WINNERS = {
     "other": gettext_lazy("another value"),
 }
 DECIDE = "sync.change_conflict"
+DECIDING = ("keep_ours", "take_theirs", "another_value", "ours_for_all", "theirs_for_all")
 
 
-# --- conflicts ------------------------------------------------------------------------------------------------------
-
-
-class OtherValueForm(forms.Form):
-    """Another value than either side's, checked as if the dialer had sent it."""
-
-    value = forms.CharField(label=gettext_lazy("value"), required=False, widget=TextInput)
-
-    def __init__(self, conflict: Conflict, data: Any = None) -> None:
-        super().__init__(data, initial={"value": plain_text(conflict.ours)})
-        self.conflict = conflict
-        self.fields["value"].label = field_name(conflict.field)
-
-    def clean_value(self) -> Any:
-        name, text = self.conflict.field, self.cleaned_data["value"]
-        if name not in ContactWrite().fields:
-            return _parsed(text, self.conflict) if text else None
-        checked = ContactWrite(data={name: text}, context={"region": self.conflict.tenant.region})
-        if not checked.is_valid():
-            raise forms.ValidationError([str(one) for one in checked.errors[name]])
-        return dialer_values(checked.validated_data)[name]
-
-
-def _parsed(text: str, conflict: Conflict) -> Any:
-    """What was typed, as JSON where either side holds something else than a text."""
-    if all(isinstance(side, str | None) for side in (conflict.ours, conflict.theirs)):
-        return text
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise forms.ValidationError(_('Write this value as JSON, such as ["a", "b"].')) from error
-
-
-def plain_text(value: Any) -> str:
-    if value is None or isinstance(value, str):
-        return value or ""
-    return json.dumps(value, ensure_ascii=False)
-
-
-class ConflictAdmin(ReadOnlyAdmin, TenantScopedAdmin):
+class ConflictAdmin(Desk, ReadOnlyAdmin, TenantScopedAdmin):
     list_display = (
         "what",
         "person",
@@ -98,7 +60,8 @@ class ConflictAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     fields: ClassVar[Any] = (
         "what", "contact", "record", CONFLICT_STATUS, "strategy", "kept", "kept_value", "created_at", "decided_at", "decided_by",
     )  # fmt: skip
-    actions_detail = ("keep_ours", "take_theirs", "another_value", "ours_for_all", "theirs_for_all")
+    actions_list = ("open_desk",)
+    actions_detail = (*DECIDING, "undo")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).defer("record__base", "record__metadata")
@@ -140,7 +103,22 @@ class ConflictAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         row = self.get_object(request, str(object_id))
         offered: list[Any] = super().get_actions_detail(request, object_id)  # type: ignore[misc]
-        return offered if row is not None and row.status == Conflict.Status.OPEN else []
+        if row is None:
+            return []
+        if row.status == Conflict.Status.OPEN:
+            return [one for one in offered if one.path != "undo"]
+        return [one for one in offered if one.path == "undo" and row.decision_id]
+
+    @page_action(gettext_lazy("Decide one by one"), icon="view_carousel", permission=DECIDE)
+    def open_desk(self, request: HttpRequest) -> HttpResponse:
+        return redirect(page_url(Conflict, "desk"))
+
+    @page_action(gettext_lazy("Undo the decision"), icon="undo", permission=DECIDE)
+    def undo(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        row: Conflict = self.found(request, object_id)
+        if row.decision is None:
+            return self.answer(request, row, _("Nobody decided this, so there is nothing to undo."), messages.INFO)
+        return redirect(page_url(row.decision, "take_back"))
 
     @page_action(gettext_lazy("Keep the dialer's"), icon="call", permission=DECIDE)
     def keep_ours(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -180,12 +158,7 @@ class ConflictAdmin(ReadOnlyAdmin, TenantScopedAdmin):
         if page:
             return page
         count = conflicts.resolve_alike(row, choice, person_name(request), user_id=request.user.pk)
-        text = ngettext("%(count)d conflict is decided.", "%(count)d conflicts are decided.", count) % {"count": count}
-        rule = _("The rule for %(field)s is now: %(rule)s.") % {
-            "field": field_name(row.field),
-            "rule": conflicts.RULES[choice].label,
-        }
-        return self.answer(request, row, f"{text} {rule}")
+        return self.answer(request, row, decided_words(row, choice, count))
 
     def _said(self, request: HttpRequest, row: Conflict, decided: bool) -> HttpResponse:
         if decided:
@@ -229,24 +202,8 @@ def _question(row: Conflict, choice: Choice) -> Question:
 
 
 def _question_for_all(row: Conflict, choice: Choice) -> Question:
-    count = conflicts.alike(row).count()
-    facts = {
-        "count": count,
-        "field": field_name(row.field),
-        "crm": row.record.get_crm_provider_display(),
-        "rule": conflicts.RULES[choice].label,
-    }
-    about = ngettext(
-        "%(count)d open conflict about %(field)s with %(crm)s is decided this way.",
-        "%(count)d open conflicts about %(field)s with %(crm)s are decided this way.",
-        count,
-    )
-    lines = [
-        about % facts,
-        _("From now on this is the rule for the field: %(rule)s. It is published as a new version of the mapping.")
-        % facts,
-        _("What loses stays in each contact's history."),
-    ]
+    lines = alike_lines(row, conflicts.alike(row).count())
+    lines.append(_("The rule is then: %(rule)s.") % {"rule": conflicts.RULES[choice].label})
     title = _("Dialer's value for all like this?") if choice == Choice.OURS else _("CRM's value for all like this?")
     return Question(title=title, lines=lines, button=_("Decide all"), danger=True)
 

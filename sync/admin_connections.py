@@ -3,38 +3,42 @@
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from django.contrib import admin, messages
-from django.db.models import Max
+from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from integrations import tenancy
 from integrations.admin_base import Panel, Question, page_action
-from integrations.admin_connections import CHANGE, STATE_FIELDS, ConnectionPage
-from integrations.admin_html import ago, badge, badge_column, bullets, page_link, page_url, progress
+from integrations.admin_connections import CHANGE, ConnectionPage
+from integrations.admin_html import badge, badge_column, page_url
 from integrations.crm import open_crm
 from integrations.errors import CrmError
 from integrations.models import CrmConnection
 from integrations.transport.client import PERSON
 from mapping import discovery
-from mapping.models import CrmObject, SchemaChange
-from sync import admin_budgets, admin_deletions, budgets, health, queue
-from sync.models import FeedCursor, SyncJob, SyncRun
+from sync import admin_budgets, admin_connection_panels, admin_deletions, budgets, health, queue
+from sync.admin_numbers import NumbersPage
+from sync.admin_wizard import LIVE, SetupPages
+from sync.progress import EVERY, LEVELS, done
 from sync.pulling import enqueue_all
+from sync.wizard_jobs import HELD
 
-RUN_STATUS = badge_column("status", gettext_lazy("status"), {"running": "info", "done": "good", "failed": "bad"})
-LAST_RUNS = 10
-LAST_CHANGES = 10
+__all__ = ["OFFERED", "RUN_STATUS", "ConnectionAdmin", "done"]
+
+RUN_STATUS = badge_column("status", gettext_lazy("status"), LEVELS)
 OFFERED: dict[str, Callable[[CrmConnection], bool]] = {
     "test": lambda row: row.status != CrmConnection.Status.DISCONNECTED,
-    "sync_now": lambda row: row.is_usable,
+    "sync_now": lambda row: row.is_usable and not row.metadata.get(HELD),
+    "numbers": lambda _row: True,
     "read_fields": lambda row: row.is_usable,
-    "pause": lambda row: row.is_usable,
-    "resume": lambda row: row.status == CrmConnection.Status.PAUSED,
+    "setup": lambda _row: False,  # this one and the next two stand with the state, where they change with it
+    "pause": lambda _row: False,
+    "resume": lambda _row: False,
     "daily_budget": lambda _row: False,  # stands with the limits that it sets
     "deletions": lambda _row: False,  # stands with what is chosen
     "check_permissions": lambda _row: False,  # its button stands beside what it finds
@@ -44,31 +48,39 @@ OFFERED: dict[str, Callable[[CrmConnection], bool]] = {
 """Which buttons make sense for a connection."""
 
 
-class ConnectionAdmin(admin_deletions.DeletionPages, ConnectionPage):
-    fieldsets: ClassVar[Any] = (
-        (gettext_lazy("State"), {"fields": ("verdict", *STATE_FIELDS)}),
-        *ConnectionPage.fieldsets[1:],
-    )
+class ConnectionAdmin(NumbersPage, SetupPages, admin_deletions.DeletionPages, ConnectionPage):
     actions_detail: ClassVar[Any] = (
-        "sync_now", "test", "check_permissions", "read_fields", "pause", "resume", "daily_budget", "deletions",
+        "setup", "sync_now", "test", "numbers", "check_permissions", "read_fields", "pause", "resume", "daily_budget", "deletions",
         "reconnect", "disconnect",
     )  # fmt: skip
 
-    @admin.display(description=gettext_lazy("how it is doing"))
-    def verdict(self, row: CrmConnection) -> str:
-        with tenancy.scope(row.tenant_id):
-            card = next(one for one in health.cards() if one.connection.pk == row.pk)
-        return badge(card.headline, card.level)
+    change_form_outer_before_template = "admin/progress_head.html"
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        row = self.found(request, object_id)
+        above = _head(row, self.facts(row), may_change=request.user.has_perm(CHANGE))
+        if LIVE in request.headers:
+            return HttpResponse(above)
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), "live_head": above})
+
+    def questions(self, row: CrmConnection) -> "dict[str, QuerySet[Any, Any]]":
+        return {**super().questions(row), **admin_connection_panels.questions(row)}
 
     def panels(self, request: HttpRequest, row: Any) -> Sequence[Panel]:
         findings, *others = super().panels(request, row)
-        day = admin_budgets.panels(row, request.user.has_perm(CHANGE))
-        deletions = admin_deletions.panel(row, request.user.has_perm(CHANGE))
-        return [findings, _runs(row), *day, _cursors(row), _schema_changes(row), deletions, *others]
-
-    def connected(self, request: HttpRequest, row: CrmConnection) -> None:
-        enqueue_all([row])
-        self.message_user(request, _("The first load has been queued; its progress stands on this page."))
+        may_change, facts = request.user.has_perm(CHANGE), self.facts(row)
+        return [
+            findings,
+            admin_connection_panels.objects(row, facts),
+            admin_connection_panels.runs(row, facts),
+            *others,
+            *admin_budgets.panels(row, may_change, admin_connection_panels.day_of(row, facts)),
+            admin_connection_panels.ways(row, facts),
+            admin_connection_panels.schema_changes(row, facts),
+            admin_deletions.panel(row, may_change),
+        ]
 
     # --- buttons ---------------------------------------------------------------------------------------------------
 
@@ -210,54 +222,20 @@ class ConnectionAdmin(admin_deletions.DeletionPages, ConnectionPage):
         )
 
 
-def _runs(row: CrmConnection) -> Panel:
-    runs = SyncRun.objects.filter(connection=row).order_by("-started_at")[:LAST_RUNS]
-    rows = [
-        [
-            page_link(run),
-            RUN_STATUS(run),
-            progress(done(run), run.expected, _("Records done")),
-            ago(run.started_at),
-            run.error,
-        ]
-        for run in runs
-    ]
-    headers = [_("Run"), _("Status"), _("Records"), _("Started"), _("Problem")]
-    more = (page_url(SyncJob, "changelist", connection__id__exact=row.pk), _("Jobs of this connection"))
-    return Panel(_("Last runs"), headers, rows, _("Nothing was read yet."), more)
-
-
-def _schema_changes(row: CrmConnection) -> Panel:
-    changes = SchemaChange.objects.filter(connection=row).order_by("-pk")[:LAST_CHANGES]
-    rows = [
-        [
-            ago(one.found_at),
-            f"{one.object_type}: {one.label}",
-            one.get_change_display(),
-            bullets(f"{broken['dialer_field']}: {broken['why']}" for broken in one.breaks),
-        ]
-        for one in changes
-    ]
-    seen = CrmObject.objects.filter(connection=row).aggregate(last=Max("checked_at"))["last"]
-    empty = (
-        format_html(_("Nothing has changed since the connection was made. Last look: {}."), ago(seen))
-        if seen
-        else _("The CRM's fields have not been read yet.")
-    )
-    more = (page_url(SchemaChange, "changelist", connection__id__exact=row.pk), _("All changes"))
-    return Panel(
-        _("What changed in the CRM's fields"), [_("Found"), _("Field"), _("Change"), _("Breaks")], rows, empty, more
-    )
-
-
-def _cursors(row: CrmConnection) -> Panel:
-    cursors = FeedCursor.objects.filter(connection=row).order_by("feed")
-    rows = [[page_link(one), ago(one.complete_at, _("not yet")), ago(one.moved_at)] for one in cursors]
-    return Panel(
-        _("How far each feed was read"), [_("Feed"), _("Read to the end"), _("Moved")], rows, _("No feed was read yet.")
-    )
-
-
-def done(run: SyncRun) -> int:
-    """Records of a run that need nothing more."""
-    return run.created + run.updated + run.unchanged + run.skipped
+def _head(row: CrmConnection, facts: admin_connection_panels.Facts, *, may_change: bool) -> SafeString:
+    """The state in a sentence, the next step, and what goes on, which keeps itself up to date."""
+    card = health.card_of(row, admin_connection_panels.day_of(row, facts))
+    going_on = admin_connection_panels.going_on(facts) if row.is_usable else []
+    unfinished = admin_connection_panels.is_unfinished(row, facts)
+    context = {
+        "verdict": badge(card.headline, card.level),
+        "work": going_on,
+        "spoken": ". ".join([card.headline, *(one.spoken for one in going_on)]),
+        "next": admin_connection_panels.next_step(row, card, unfinished=unfinished),
+        "pause_url": page_url(row, "pause") if row.is_usable else "",
+        "links": admin_connection_panels.links(row),
+        "may_change": may_change,
+        "live_url": page_url(row),
+        "every": EVERY,
+    }
+    return mark_safe(render_to_string("admin/connection_head.html", context))  # noqa: S308 - a template of ours, which escapes

@@ -1,44 +1,40 @@
-"""The contact's page and the search for contacts. The topmost app registers it, with what it adds to the page."""
+"""The contact's page and the list of contacts. The topmost app registers it, with what it adds to the page."""
 
-from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-import phonenumbers
 from django.contrib import admin, messages
 from django.contrib.admin.utils import flatten_fieldsets
-from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.db import models
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from integrations.admin_base import Panel, TenantScopedAdmin
-from integrations.admin_html import (
-    NOTHING,
-    ago,
-    ago_column,
-    badge,
-    badge_column,
-    code_column,
-    outward,
-    page_link,
-    page_url,
-    plain,
-)
-from integrations.models import Tenant
-from integrations.registry import PROVIDERS, provider_class
-from sync import editing
+from integrations.admin_html import NOTHING, ago_column, badge, badge_column, code_column
+from sync import editing, presence, stories
 from sync.admin_contact_form import EDITABLE, SEEN, ContactForm
+from sync.admin_records import (
+    contents,
+    doubts_panel,
+    history_panel,
+    jobs_panel,
+    people_panel,
+    requests_panel,
+    state_of,
+    survivor_of,
+)
+from sync.admin_records_pages import RecordPages
 from sync.admin_stories import values_panel
-from sync.folding import FOLDED
-from sync.models import Contact, FieldChange, SyncRecord
+from sync.models import Contact
+from sync.records_search import CONTACTS, matching
 
-CONTACTS = Contact._meta.db_table
+__all__ = ["CONTACTS", "RECORD_STATUS", "ContactAdmin"]
 RECORD_LEVELS = {"synced": "good", "pending": "warning", "error": "bad", "conflict": "bad"}
+LONGEST_HISTORY = 30
 RECORD_STATUS = badge_column("sync_status", gettext_lazy("status"), RECORD_LEVELS)
-SHORTEST_PHONE = 5
-"""Digits from which a text may be a phone number."""
-LONGEST_HISTORY = 50
 
 
 class DeletedFilter(admin.SimpleListFilter):
@@ -54,17 +50,19 @@ class DeletedFilter(admin.SimpleListFilter):
         return queryset.exclude(deleted_at=None) if self.value() == "deleted" else queryset
 
 
-class ContactAdmin(TenantScopedAdmin):
+class ContactAdmin(RecordPages, TenantScopedAdmin):
     """What our side may change is changed here as anywhere else: with its history, and on to the CRMs."""
 
     form = ContactForm
+    formfield_overrides = {models.TextField: {"widget": UnfoldAdminTextInputWidget}}
     list_display = (
         "name", "company", "phone", "email", "lead_status", "do_not_call_badge",
         ago_column("last_called_at", gettext_lazy("last called")), ago_column("updated_at", gettext_lazy("changed")),
     )  # fmt: skip
     list_filter = ("do_not_call", DeletedFilter)
     search_fields = ("email",)
-    search_help_text = gettext_lazy("Name, whole e-mail, phone, or CRM id")
+    search_help_text = gettext_lazy("Name, whole e-mail, phone, CRM id, or our id")
+    change_form_outer_before_template = "admin/record_head.html"
     # As in the index by name, tenants first, so that support's list of all tenants comes sorted from it, too.
     ordering = ("tenant_id", "last_name", "first_name", "pk")
     fieldsets = (
@@ -125,97 +123,40 @@ class ContactAdmin(TenantScopedAdmin):
     ) -> tuple[QuerySet[Any], bool]:
         return (queryset.filter(matching(search_term.strip())) if search_term.strip() else queryset), False
 
-    def panels(self, request: HttpRequest, row: Any) -> Sequence[Panel]:
-        return [records_panel(row), values_panel(row), history_panel(row)]
+    # --- the page ----------------------------------------------------------------------------------------------------
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("tenant")
 
-# --- the search: each branch asks for what an index can answer -------------------------------------------------------------------
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        row = self.found(request, object_id)
+        facts = presence.read(row, self.other_rows(row))
+        panels = self.sections(facts)
+        context = {
+            "panels": panels,
+            "contents": contents(panels),
+            "state": state_of(row, facts),
+            "survivor": survivor_of(row),
+            "may_sync": self.has_change_permission(request, row),
+            **(extra_context or {}),
+        }
+        return super().change_view(request, object_id, form_url, context)
 
+    def other_rows(self, row: Contact) -> list[UUID]:
+        """Our rows that the page shows with the contact."""
+        return []
 
-def matching(term: str) -> Q:
-    """Contacts that a text may mean: an e-mail, else a CRM's id, else a phone number, else the beginning of a name."""
-    if "@" in term:
-        return Q(email__in={term, term.lower()})
-    linked = _linked(term)
-    if linked:
-        return Q(pk__in=linked)
-    if sum(char.isdigit() for char in term) >= SHORTEST_PHONE and not any(char.isalpha() for char in term):
-        numbers = phone_candidates(term, Tenant.objects.values_list("region", flat=True).distinct())
-        return Q(phone__in=numbers) | Q(mobile_phone__in=numbers)
-    return _by_name(term)
-
-
-def phone_candidates(term: str, regions: Iterable[str]) -> list[str]:
-    """The number in E.164, read as each of these countries would."""
-    found = set()
-    for region in regions:
-        try:
-            number = phonenumbers.parse(term, region)
-        except phonenumbers.NumberParseException:
-            continue
-        found.add(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
-    return sorted(found)
-
-
-def _by_name(term: str) -> Q:
-    """A first or last name's beginning, or the beginnings of both in either order."""
-    found = Q(last_name__istartswith=term) | Q(first_name__istartswith=term)
-    one, _space, other = term.partition(" ")
-    if other:
-        found |= Q(first_name__istartswith=one, last_name__istartswith=other.strip())
-        found |= Q(last_name__istartswith=one.rstrip(","), first_name__istartswith=other.strip())
-    return found
-
-
-def _linked(term: str) -> set[UUID]:
-    """The contacts with this record id in any CRM."""
-    if any(char.isspace() for char in term):
-        return set()
-    links = SyncRecord.objects.filter(with_crm_id(term), local_table=CONTACTS)
-    return {one for one in links.values_list("local_record_id", flat=True)[:50] if one}
-
-
-def with_crm_id(term: str) -> Q:
-    """Links to the record with this id. Every part of their index is named, else it would be read from end to end."""
-    found = Q(pk__in=())
-    for slug in PROVIDERS:
-        provider = provider_class(slug)
-        types = [*provider.person_types, provider.call_type]
-        found |= Q(crm_provider=slug, crm_object_type__in=types, crm_record_id=term)
-    return found
-
-
-# --- tables below the contact ------------------------------------------------------------------------------------------
-
-
-def records_panel(contact: Contact) -> Panel:
-    links = SyncRecord.objects.filter(local_record_id=contact.pk, local_table=CONTACTS).order_by("crm_provider", "pk")
-    rows = [
-        [
-            one.get_crm_provider_display(),
-            one.crm_object_type,
-            outward(one.url, one.crm_record_id),
-            RECORD_STATUS(one),
-            ago(one.last_synced_at),
-            page_link(one, _("Details")),
+    def sections(self, facts: presence.Facts) -> list[Panel]:
+        """The tables below the form. The topmost app adds the calls."""
+        row = facts.contact
+        latest, newest = stories.read(row, LONGEST_HISTORY)
+        return [
+            values_panel(row, latest),
+            history_panel(row, newest),
+            jobs_panel(facts),
+            doubts_panel(facts),
+            people_panel(row),
+            requests_panel(facts),
         ]
-        for one in links
-    ]
-    headers = [_("CRM"), _("Object"), _("Open in the CRM"), _("State"), _("Last synced"), _("Link")]
-    return Panel(_("In the CRMs"), headers, rows, _("This contact is in no connected CRM."))
-
-
-def history_panel(contact: Contact) -> Panel:
-    changes = FieldChange.objects.filter(contact=contact).order_by("-pk")[:LONGEST_HISTORY]
-    rows = [
-        [ago(one.at), one.field, plain(one.old), plain(one.new), plain(_lost(one)), one.source, one.actor, one.rule]
-        for one in changes
-    ]
-    headers = [_("When"), _("Field"), _("Before"), _("After"), _("Lost"), _("Set by"), _("Who"), _("Rule")]
-    more = (page_url(FieldChange, "changelist", q=contact.pk), _("All changes"))
-    return Panel(_("History"), headers, rows, _("No value has changed yet."), more)
-
-
-def _lost(change: FieldChange) -> Any:
-    """What undoing a merge needs is kept there too; it tells people nothing."""
-    return None if change.field == FOLDED else change.lost

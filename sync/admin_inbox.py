@@ -38,6 +38,7 @@ from integrations.admin_html import (
     bullets,
     code,
     code_column,
+    link,
     page_link,
     page_url,
     plain,
@@ -46,9 +47,10 @@ from integrations.admin_html import (
 from integrations.errors import CrmError
 from integrations.models import CrmConnection
 from integrations.transport.client import PERSON
-from sync import inbox, replay_diff, replaying
+from sync import causes_words, inbox, replay_diff, replaying
 from sync.admin_jobs import BY_CONNECTION, JOB_STATE
 from sync.admin_stories import SourceFilter, field_name
+from sync.causes_counting import known
 from sync.models import InboxEvent, SyncJob
 from sync.replay_diff import Changed, Diff
 from sync.replaying import Window
@@ -87,11 +89,11 @@ class InboxEventAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     search_help_text = gettext_lazy("Number, or the sender's whole key")
     ordering = ("-pk",)
     actions = ("work_again_selected",)
-    actions_list = ("replay_window",)
+    actions_list = ("by_cause", "replay_window")
     actions_detail = ("work_again",)
     fields: ClassVar[Any] = (
         "connection", "source", "object_type", "change", "dedupe_key", EVENT_STATE, "signature_ok", "records", "moved_to",
-        "content", "safe_headers", "error", "note", "occurred_at", "received_at", "worked_at",
+        "content", "safe_headers", "error", "cause", "note", "occurred_at", "received_at", "worked_at",
     )  # fmt: skip
     records = staticmethod(code_column("record_ids", gettext_lazy("records")))
 
@@ -109,6 +111,16 @@ class InboxEventAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     @admin.display(description=gettext_lazy("headers"))
     def safe_headers(self, row: InboxEvent) -> str:
         return code({name: _safe_header(name, value) for name, value in dict(row.headers).items()})
+
+    @admin.display(description=gettext_lazy("cause"))
+    def cause(self, row: InboxEvent) -> str:
+        """Leads to all that failed of the same."""
+        found = known(row.fingerprint) if row.fingerprint and row.state == InboxEvent.State.FAILED else None
+        return link(page_url(SyncJob, "cause", of=row.fingerprint), causes_words.title(found)) if found else NOTHING
+
+    @page_action(gettext_lazy("Failed ones by cause"), icon="stacks", permission="sync.view_syncjob")
+    def by_cause(self, request: HttpRequest) -> HttpResponse:
+        return redirect(page_url(SyncJob, "causes"))
 
     # --- working again ----------------------------------------------------------------------------------------------
 

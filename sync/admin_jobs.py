@@ -1,13 +1,12 @@
 """The pages of jobs: what has to be done, what failed and why, and trying it again."""
 
-from collections import Counter
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -22,11 +21,14 @@ from integrations.admin_base import (
     TenantScopedAdmin,
     page_action,
 )
-from integrations.admin_html import NOTHING, ago_column, badge_column, code_column, link, page_link, page_url, progress
-from integrations.registry import provider_label
-from sync import dead_letters, queue
+from integrations.admin_exchanges import exchanges_panel
+from integrations.admin_html import NOTHING, ago_column, badge_column, code_column, page_link, page_url, progress
+from integrations.exchanges_reading import about_record
+from sync import dead_letters
 from sync.admin_contacts import CONTACTS
 from sync.models import Contact, SyncJob
+from sync.pushes import KIND as PUSH
+from sync.sync_now import KIND as SYNC_NOW
 
 JOB_LEVELS = {"ready": "warning", "leased": "info", "done": "good", "dead": "bad"}
 JOB_STATE = badge_column("state", gettext_lazy("state"), JOB_LEVELS)
@@ -34,7 +36,7 @@ BY_CONNECTION = ("connection", AutocompleteSelectFilter)
 
 RECORD_MODELS: dict[str, type[Any]] = {CONTACTS: Contact}
 """Our table → its model, for links from sync records and jobs to the record itself. Apps above add theirs."""
-JOB_TABLES: dict[str, str] = {}
+JOB_TABLES: dict[str, str] = {PUSH: CONTACTS, SYNC_NOW: CONTACTS}
 """Kind of job → table of its record."""
 
 
@@ -78,8 +80,7 @@ class SyncJobAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     search_help_text = gettext_lazy("Job number, or whole id of the record")
     ordering = ("-pk",)
     actions = ("try_again_selected",)
-    actions_list = ("by_cause",)
-    actions_detail = ("try_again",)
+    actions_detail: ClassVar[Any] = ("try_again",)
     what_for = staticmethod(code_column("payload", gettext_lazy("with")))
     technical = staticmethod(code_column("error_detail", gettext_lazy("technical detail")))
     fields: ClassVar[Any] = (
@@ -107,6 +108,15 @@ class SyncJobAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     def short_problem(self, row: SyncJob) -> str:
         return row.error[:120] or NOTHING
 
+    def panels(self, request: HttpRequest, row: Any) -> Sequence[Panel]:
+        """What was asked of the CRM since the job was made, for it alone or for its record."""
+        keys = [f"job:{row.pk}", *([row.local_record_id] if row.local_record_id else [])]
+        asked = about_record(keys, [str(row.local_record_id or "")])
+        return [
+            exchanges_panel(keys, rows=asked.filter(connection=row.connection_id, at__gte=row.created_at)),
+            *super().panels(request, row),
+        ]
+
     def has_replay_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("sync.change_syncjob")
 
@@ -132,67 +142,6 @@ class SyncJobAdmin(ReadOnlyAdmin, TenantScopedAdmin):
             return page
         replay(self, request, SyncJob.objects.filter(pk=row.pk))
         return redirect(page_url(row))
-
-    @page_action(gettext_lazy("By cause"), icon="stacks", permission="sync.change_syncjob")
-    def by_cause(self, request: HttpRequest) -> HttpResponse:
-        """The dead jobs by cause, and the question whether to try all of one again."""
-        cause, provider = request.GET.get("cause", ""), request.GET.get("provider", "")
-        if not cause:
-            return self._piles(request)
-        jobs = dead_letters.dead(cause=cause, provider=provider)
-        page = self.ask(request, None, _about_pile(cause, jobs.count()))
-        if page:
-            return page
-        replay(self, request, jobs)
-        return redirect(page_url(SyncJob, "by_cause"))
-
-    def _piles(self, request: HttpRequest) -> HttpResponse:
-        totals: Counter[tuple[str, str]] = Counter()
-        for pile in dead_letters.piles(dead_letters.dead()):
-            totals[pile.cause, pile.provider] += pile.count
-        headers = [_("Cause"), "CRM", _("Jobs"), _("Next step")]
-        rows = [_pile_row(*which, count) for which, count in totals.most_common()]
-        panel = Panel(_("What needs help"), headers, rows, _("Nothing needs help: no job has failed for good."))
-        request.current_app = self.admin_site.name
-        context = {
-            **self.admin_site.each_context(request),
-            "title": _("Failures by cause"),
-            "panels": [panel],
-            "opts": self.opts,
-            "back": page_url(SyncJob, "changelist"),
-        }
-        return TemplateResponse(request, "admin/tables.html", context)
-
-
-def _pile_row(cause: str, provider: str, count: int) -> list[object]:
-    crm = provider_label(provider)
-    shown = link(page_url(SyncJob, "changelist", state__exact="dead", cause=cause), cause)
-    if cause == queue.FOR_GOOD:
-        return [
-            shown,
-            crm,
-            f"{count:,}",
-            _("None: another account has taken the place of the one they were meant for."),
-        ]
-    return [
-        shown,
-        crm,
-        f"{count:,}",
-        link(page_url(SyncJob, "by_cause", cause=cause, provider=provider), _("Try all again")),
-    ]
-
-
-def _about_pile(cause: str, count: int) -> Question:
-    about = ngettext("%(count)d job goes back to the queue.", "%(count)d jobs go back to the queue.", count)
-    return Question(
-        title=_("Try everything with the cause %(cause)s again?") % {"cause": cause},
-        lines=[
-            about % {"count": count},
-            _("They get fresh attempts. What the CRM already has is not written twice."),
-            _("If the cause is still there they fail again: see to it first."),
-        ],
-        button=_("Try all again"),
-    )
 
 
 def replay(page: AdminPage, request: HttpRequest, jobs: QuerySet[SyncJob]) -> int:

@@ -12,7 +12,8 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 from integrations.admin_base import Panel, Question, ReadOnlyAdmin, TenantScopedAdmin, page_action
 from integrations.admin_html import ago_column, badge, page_link, plain
-from sync import loops
+from sync import loops, values
+from sync.admin_in_turn import InTurn, marked_pair
 from sync.admin_stories import FieldFilter, field_name, person_name, story_panel
 from sync.models import Quarantine
 
@@ -30,7 +31,7 @@ class ReleasedFilter(admin.SimpleListFilter):
         return queryset.filter(released_at__isnull=self.value() == "held")
 
 
-class QuarantineAdmin(ReadOnlyAdmin, TenantScopedAdmin):
+class QuarantineAdmin(InTurn, ReadOnlyAdmin, TenantScopedAdmin):
     list_display = (
         "what", "person", "record", "state", "we_wrote", "crm_made", "bounces", ago_column("since", gettext_lazy("since")),
     )  # fmt: skip
@@ -40,9 +41,15 @@ class QuarantineAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     search_help_text = gettext_lazy("The contact's whole id")
     ordering = ("-pk",)
     fields: ClassVar[Any] = (
-        "what", "contact", "record", "state", "reason", "we_wrote", "crm_made", "bounces", "since", "released_at", "released_by",
+        "what", "contact", "record", "state", "reason", "bounces", "since", "released_at", "released_by",
     )  # fmt: skip
-    actions_detail = ("release",)
+    waiting: ClassVar[Any] = {"released_at": None}
+    actions_list = ("in_turn",)
+    actions_detail = ("release", "skip")
+    list_before_template = "admin/nothing_yet.html"
+    nothing_yet = gettext_lazy(
+        "No field is held back. A field that both sides keep changing in turn is no longer written to the CRM, and is listed here."
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).defer("record__base", "record__metadata")
@@ -68,7 +75,7 @@ class QuarantineAdmin(ReadOnlyAdmin, TenantScopedAdmin):
         return plain(row.theirs)
 
     def panels(self, request: HttpRequest, row: Any) -> Sequence[Panel]:
-        return [story_panel(row.contact, row.field)]
+        return [_sides(row), story_panel(row.contact, row.field)]
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         row = self.get_object(request, str(object_id))
@@ -91,5 +98,14 @@ class QuarantineAdmin(ReadOnlyAdmin, TenantScopedAdmin):
         if page:
             return page
         if loops.release(row, person_name(request)):
-            return self.answer(request, row, _("Released. The dialer's value is on its way to the CRM."))
+            return self.go_on(request, row, _("Released. The dialer's value is on its way to the CRM."))
         return self.answer(request, row, _("It was released already."), messages.INFO)
+
+
+def _sides(row: Quarantine) -> Panel:
+    """What we wrote beside what came of it, and what releasing would write now."""
+    crm = row.record.get_crm_provider_display()
+    now = values.read(row.contact, [row.field])[row.field]
+    wrote, made = marked_pair(*("" if one is None else plain(one) for one in (row.ours, row.theirs)))
+    headers = [_("We wrote"), _("%(crm)s made of it") % {"crm": crm}, _("The dialer holds now")]
+    return Panel(_("Both sides"), headers, [[wrote, made, plain(now)]], "")

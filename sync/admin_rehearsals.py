@@ -8,15 +8,17 @@ from django import forms
 from django.contrib import admin, messages
 from django.forms import modelform_factory
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from integrations.admin_base import Panel, Question, TenantScopedAdmin, page_action
 from integrations.admin_html import ago_column, badge_column, link, page_url, progress
-from mapping.models import ConflictPolicy, FieldMapping
+from mapping.models import ConflictPolicy, FieldMapping, MappingDraft
 from sync import promoting, rehearsing, snapshots
 from sync.admin_draft_forms import DraftPolicyForm, DraftRowForm, RehearsalForm, policy_of, row_of
+from sync.admin_editor_urls import editor_url
 from sync.admin_jobs import BY_CONNECTION
 from sync.admin_rehearsal_panels import panels_of
 from sync.admin_stories import field_name, person_name
@@ -44,6 +46,7 @@ OFFERED: dict[str, tuple[str, ...]] = {
     "rehearse": (Status.DRAFT, Status.FAILED),
     "add_row": (Status.DRAFT,),
     "change_policy": (Status.DRAFT,),
+    "edit_mapping": (Status.DRAFT, Status.READY, Status.FAILED),
     "stop": (Status.RUNNING,),
     "promote": (Status.READY,),
     "change_draft": (Status.READY, Status.FAILED),
@@ -92,7 +95,7 @@ class RehearsalAdmin(TenantScopedAdmin):
 
     @admin.display(description=gettext_lazy("next step"))
     def next_step(self, row: Rehearsal) -> str:
-        if row.status == Status.DRAFT and not snapshots.any_of(concerned(row)):
+        if row.status == Status.DRAFT and not _is_known(row):
             return link(page_url(row.connection), rehearsing.NO_SNAPSHOTS)
         if row.status == Status.PROMOTED:
             runs = page_url(SyncRun, "changelist", kind__exact=SyncRun.Kind.SNAPSHOTS)
@@ -196,6 +199,15 @@ class RehearsalAdmin(TenantScopedAdmin):
         page = self.ask(request, row, question)
         return page or self._moved(request, row, rehearsing.reopen(row), _("You can change the draft now."))
 
+    @page_action(gettext_lazy("Open in the mapping editor"), icon="compare_arrows", permission=PROMOTE)
+    def edit_mapping(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The editor shows first what differs; a draft of one's own that has these rows already is simply opened."""
+        row: Rehearsal = self.found(request, object_id)
+        own = MappingDraft.objects.filter(rehearsal=row.pk, user_id=request.user.pk).exists()
+        return redirect(
+            editor_url(row.connection) if own else editor_url(row.connection, "editor_begin", rehearsal=row.pk)
+        )
+
     @page_action(gettext_lazy("Discard"), icon="delete", permission=CHANGE, danger=True)
     def discard(self, request: HttpRequest, object_id: str) -> HttpResponse:
         row = self.found(request, object_id)
@@ -276,6 +288,13 @@ class RehearsalAdmin(TenantScopedAdmin):
             "back": page_url(row),
         }
         return TemplateResponse(request, "admin/ask_value.html", context)
+
+
+def _is_known(row: Any) -> bool:
+    """Whether there are snapshots to try it on. The theme asks several times for one page."""
+    if not hasattr(row, "is_known"):
+        row.is_known = snapshots.any_of(concerned(row))
+    return bool(row.is_known)
 
 
 WORDS: dict[str, Any] = {

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy
 from integrations.admin_base import Panel, Question, ReadOnlyAdmin, TenantScopedAdmin, page_action
 from integrations.admin_html import ago_column, badge_column, bullets, page_link, plain
 from sync import folding, reviews, values
+from sync.admin_in_turn import InTurn, marked_pair
 from sync.models import Contact, MatchReview
 
 LEVELS = {"open": "warning", "same": "good", "different": "muted"}
@@ -28,12 +29,12 @@ REASONS = {
     "name_company_alike": gettext_lazy("Name and company are spelled alike"),
     "one_record": gettext_lazy("The CRM made one record of both"),
 }
-OFFERED = {"same_person": ("open",), "different_people": ("open",), "undo": ("same",)}
+OFFERED = {"same_person": ("open",), "different_people": ("open",), "skip": ("open",), "undo": ("same",)}
 COMPARED = (*folding.FILLED, "do_not_call", "call_count", "last_called_at")
 
 
-class MatchReviewAdmin(ReadOnlyAdmin, TenantScopedAdmin):
-    list_display = ("pair", STATUS, "score", "why", "by", ago_column("created_at", gettext_lazy("found")), "decided_by")
+class MatchReviewAdmin(InTurn, ReadOnlyAdmin, TenantScopedAdmin):
+    list_display = (STATUS, "pair", "score", "why", "by", ago_column("created_at", gettext_lazy("found")), "decided_by")
     list_filter = ("status", "by")
     list_select_related = ("contact", "candidate")
     exact_search = ("contact_id", "candidate_id")
@@ -43,7 +44,10 @@ class MatchReviewAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     nothing_yet = gettext_lazy(
         "Nobody has to decide anything here. Contacts that may be the same person are listed with what speaks for it and against."
     )
-    actions_detail = ("same_person", "different_people", "undo")
+    waiting: ClassVar[Any] = {"status": MatchReview.Status.OPEN}
+    turn = ("-score", "-pk")
+    actions_list = ("in_turn",)
+    actions_detail = ("same_person", "different_people", "skip", "undo")
     fields: ClassVar[Any] = ("pair", STATUS, "score", "why", "by", "record", "created_at", "decided_at", "decided_by")
 
     @admin.display(description=gettext_lazy("may be the same"))
@@ -57,7 +61,7 @@ class MatchReviewAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     def panels(self, request: HttpRequest, row: Any) -> Sequence[Panel]:
         ours, theirs = values.read(row.candidate, COMPARED), values.read(row.contact, COMPARED)
         rows = [
-            [Contact._meta.get_field(name).verbose_name, plain(ours[name]), plain(theirs[name])]  # type: ignore[union-attr]
+            [Contact._meta.get_field(name).verbose_name, *marked_pair(_text(ours[name]), _text(theirs[name]))]  # type: ignore[union-attr]
             for name in COMPARED
         ]
         headers = [_("Field"), page_link(row.candidate), page_link(row.contact)]
@@ -90,7 +94,7 @@ class MatchReviewAdmin(ReadOnlyAdmin, TenantScopedAdmin):
             survivor = reviews.are_same(row, request.user.get_username())
         except folding.NotMergeable as error:
             return self.answer(request, row, str(error), messages.ERROR)
-        return self.answer(request, row, _("%(person)s is one contact now.") % {"person": survivor})
+        return self.go_on(request, row, _("%(person)s is one contact now.") % {"person": survivor})
 
     @page_action(gettext_lazy("Undo"), icon="undo", permission="sync.change_matchreview")
     def undo(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -126,4 +130,8 @@ class MatchReviewAdmin(ReadOnlyAdmin, TenantScopedAdmin):
         if page:
             return page
         reviews.are_different(row, request.user.get_username())
-        return self.answer(request, row, _("They stay two contacts."))
+        return self.go_on(request, row, _("They stay two contacts."))
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else plain(value)

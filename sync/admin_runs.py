@@ -3,69 +3,101 @@
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from integrations.admin_base import Question, ReadOnlyAdmin, TenantScopedAdmin, page_action
-from integrations.admin_html import ago_column, badge, badge_column, bullets, progress
-from sync import backfilling, promoting, pulling, reconciling
-from sync.admin_connections import done
+from integrations.admin_html import NOTHING, ago_column, badge, bullets, link, page_url
+from sync import admin_progress, backfilling, promoting, pulling, reconciling, undoing
 from sync.admin_jobs import BY_CONNECTION
-from sync.models import Certificate, SyncRun
+from sync.models import Certificate, SyncRun, Undo
 
-RUN_LEVELS = {"running": "info", "done": "good", "failed": "bad", "paused": "warning"}
-RUN_STATUS = badge_column("status", gettext_lazy("status"), RUN_LEVELS)
 CHANGE_RUN = "sync.change_syncrun"
 JOB_KINDS = {
     SyncRun.Kind.RECONCILIATION.value: reconciling.KIND,
     SyncRun.Kind.BACKFILL.value: backfilling.KIND,
     SyncRun.Kind.SNAPSHOTS.value: promoting.KIND,
+    SyncRun.Kind.UNDO.value: undoing.KIND,
 }
 """Kind of run → kind of the jobs that do it; pulls do the others."""
-OFFERED = {"pause": SyncRun.Status.RUNNING, "resume": SyncRun.Status.PAUSED}
+BESIDE_PROGRESS = frozenset({"pause", "resume"})
 
 
 class SyncRunAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     list_display = (
         "what",
         "connection",
-        RUN_STATUS,
         "bar",
         "created",
         "updated",
         "unchanged",
         "skipped",
         "errored",
+        "version",
         ago_column("started_at", gettext_lazy("started")),
     )
     list_filter = ("status", "kind", BY_CONNECTION)
     list_select_related = ("connection",)
     ordering = ("-started_at", "-pk")
-    actions_detail = ("pause", "resume")
-    fields: ClassVar[Any] = (
-        "connection", "kind", "object_type", "only_fields", RUN_STATUS, "bar", "created", "updated", "unchanged", "skipped",
-        "conflicts", "errored", "api_calls", "mapping_version", "error", "started_at", "finished_at",
-    )  # fmt: skip
+    actions_detail: ClassVar[Any] = ("pause", "resume", "undo")
+    fields: ClassVar[Any] = ("connection", "kind", "object_type", "only_fields", ("started_at", "finished_at"))
+    change_form_outer_before_template = "admin/progress_head.html"
+    list_before_template = "admin/nothing_yet.html"
+    nothing_yet = gettext_lazy(
+        "There is no run like that. A run is one pass over the records of a CRM: a first load, a catch-up every few minutes, a "
+        "nightly comparison, or a back-fill after the mapping was changed. “Sync now” on a connection's page starts one."
+    )
 
     @admin.display(description=gettext_lazy("run"))
     def what(self, row: SyncRun) -> str:
         return str(row)
 
-    @admin.display(description=gettext_lazy("progress"))
+    @admin.display(description=gettext_lazy("progress"), ordering="status")
     def bar(self, row: SyncRun) -> str:
-        return progress(done(row), row.expected, _("Records done"))
+        return admin_progress.cell(row)
+
+    @admin.display(description=gettext_lazy("mapping"), ordering="mapping_version")
+    def version(self, row: SyncRun) -> str:
+        address = admin_progress.version_url(row)
+        return link(address, f"v{row.mapping_version}") if address else NOTHING
 
     @admin.display(description=gettext_lazy("only these fields"))
     def only_fields(self, row: SyncRun) -> str:
         return bullets(row.fields_only)
 
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        row = self.found(request, object_id)
+        above = admin_progress.head(row, may_change=request.user.has_perm(CHANGE_RUN))
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), "live_head": above})
+
+    def get_custom_urls(self) -> Any:
+        return (("progress/", "sync_syncrun_progress", self.progress_parts),)
+
+    def progress_parts(self, request: HttpRequest, **_kwargs: Any) -> HttpResponse:
+        """Pieces of pages that show runs in the making; they are asked for again while the runs go on."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return admin_progress.answer(request, may_change=request.user.has_perm(CHANGE_RUN))
+
     # --- buttons ---------------------------------------------------------------------------------------------------
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        row = self.get_object(request, str(object_id))
+        """Those that pause and resume stand with the progress, where they change with it."""
         offered: list[Any] = super().get_actions_detail(request, object_id)  # type: ignore[misc]
-        return [one for one in offered if row is not None and OFFERED[one.path] == row.status]
+        row = self.get_object(request, str(object_id))
+        going = row is None or row.status in (SyncRun.Status.RUNNING, SyncRun.Status.PAUSED)
+        hidden = BESIDE_PROGRESS | {"undo"} if going else BESIDE_PROGRESS
+        return [one for one in offered if one.path not in hidden]
+
+    @page_action(gettext_lazy("Undo"), icon="undo", permission="sync.add_undo")
+    def undo(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """First it is worked out what that would do."""
+        return redirect(page_url(Undo, "add", run=self.found(request, object_id).pk))
 
     @page_action(gettext_lazy("Pause"), icon="pause", permission=CHANGE_RUN)
     def pause(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -1,6 +1,6 @@
 """The story of a value in the admin: a table for any page that is about a field, the page of a change, and the way back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
@@ -46,7 +46,7 @@ def person_name(request: HttpRequest) -> str:
     return str(request.user.get_username())
 
 
-def values_panel(contact: Contact) -> Panel:
+def values_panel(contact: Contact, latest: Mapping[str, stories.Chapter] | None = None) -> Panel:
     """For a contact's page: what each field holds since when, who says so, and the way to its story."""
     rows = [
         [
@@ -57,7 +57,7 @@ def values_panel(contact: Contact) -> Panel:
             one.rule,
             link(_story_url(one.change, field), _("Story of %(field)s") % {"field": field_name(field)}),
         ]
-        for field, one in stories.latest(contact).items()
+        for field, one in (stories.latest(contact) if latest is None else latest).items()
     ]
     headers = [_("Field"), _("Value"), _("Since"), _("Set by"), _("Rule"), _("Story")]
     return Panel(_("Where the values come from"), headers, rows, _("No value has been noted yet."))

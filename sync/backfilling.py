@@ -159,7 +159,7 @@ def _hand_over_some(connection: CrmConnection, run: SyncRun) -> bool:
         rows = list(some.values_list("pk", "local_record_id"))
         contacts = Contact.objects.filter(pk__in=[contact_id for _pk, contact_id in rows], deleted_at=None)
         concerned = _with_values(contacts, run.fields_only)
-        enqueue_pushes(concerned, lane=Lane.BACKFILL, only_for=connection.pk)
+        enqueue_pushes(concerned, lane=Lane.BACKFILL, only_for=connection.pk, run_id=run.pk)
         if rows:
             cursor.value = {"after": str(rows[-1][0])}
         finished = len(rows) < CONTACTS_AT_ONCE

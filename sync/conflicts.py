@@ -1,40 +1,33 @@
 """Decides conflicts that wait for a person: for our side, for the CRM, or for another value.
 
 The CRM's value becomes the base, so the same conflict isn't found again, and whatever differs from it goes out as an ordinary
-change. What lost is in the history under the rule "manual". Restoring an older value there undoes a decision (see sync/stories.py).
+change. What lost is in the history under the rule "manual". Each decision is kept as such, so that it can be taken back: see
+sync/conflict_undoing.py.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from mapping.models import ConflictPolicy, FieldMapping, Strategy
-from mapping.publishing import ENTITY, publish
-from sync import holding, pushes, values
+from mapping.models import Strategy
+from sync import conflict_rules, holding, pushes, values
 from sync.bulk import upsert
 from sync.inbound import WRITTEN_FIELDS
 from sync.merge import same
-from sync.models import Conflict, Contact, FieldChange, SyncRecord
+from sync.models import Conflict, ConflictDecision, Contact, FieldChange, SyncRecord
 
 AT_ONCE = 500
 """So many conflicts are decided in one transaction."""
 LINK_FIELDS = ["base", "sync_status", "last_local_modified_at", "updated_at"]
 SOURCE = "person"
-
-
-class Choice(StrEnum):
-    OURS = "ours"
-    THEIRS = "theirs"
-    OTHER = "other"
-
-
+CLOSED = [*holding.CLOSED, "decision"]
+Choice = ConflictDecision.Choice
 WINNERS = {Choice.OURS: "dialer", Choice.THEIRS: "crm", Choice.OTHER: "other"}
 RULES = {Choice.OURS: Strategy.DIALER_WINS, Choice.THEIRS: Strategy.CRM_WINS}
 """Which rule decides from now on as a person has decided."""
@@ -45,7 +38,8 @@ def resolve(conflict: Conflict, choice: Choice, by: str, *, value: Any = None) -
 
     "Ours" is what the contact holds now, "theirs" what the CRM was seen to hold last.
     """
-    return _settle(conflict.tenant_id, [conflict.pk], choice, by, value) > 0
+    with transaction.atomic():
+        return _settle(_noted(conflict, choice, by), [conflict.pk], value) > 0
 
 
 def alike(conflict: Conflict) -> "QuerySet[Conflict]":
@@ -67,26 +61,27 @@ def resolve_alike(conflict: Conflict, choice: Choice, by: str, *, user_id: int |
     """
     if choice == Choice.OTHER:
         raise ValueError("One value can't be right for all of them. Choose the dialer's or the CRM's.")
-    _make_rule(conflict, RULES[choice], by, user_id)
+    with transaction.atomic():
+        decision = _noted(conflict, choice, by, alike=True)
+        made = conflict_rules.make(conflict, RULES[choice], by, user_id)
+        decision.rule_in, decision.rule_before, decision.rule_after = made.place, made.before, made.after
+        decision.save()
     ids = list(alike(conflict).order_by("pk").values_list("pk", flat=True))
     parts = [ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE)]
-    return sum(_settle(conflict.tenant_id, part, choice, by, None) for part in parts)
+    return sum(_settle(decision, part, None) for part in parts)
 
 
-def _make_rule(conflict: Conflict, rule: Strategy, by: str, user_id: int | None) -> None:
-    """In the field's mapping row, as a new version. Without such a row it is the tenant's rule for the field."""
-    provider = conflict.record.crm_provider
-    with transaction.atomic():
-        rows = FieldMapping.objects.filter(
-            tenant_id=conflict.tenant_id, crm_provider=provider, dialer_entity=ENTITY, dialer_field=conflict.field
-        )
-        if rows.update(strategy=rule, updated_at=timezone.now()):
-            note = f"{conflict.field}: {rule.label}, as {by} decided"[:300]
-            publish(conflict.tenant_id, provider, note=note, user_id=user_id)
-            return
-        policy, _created = ConflictPolicy.objects.select_for_update().get_or_create(tenant_id=conflict.tenant_id)
-        policy.overrides = {**policy.overrides, conflict.field: rule.value}
-        policy.save()
+def _noted(conflict: Conflict, choice: Choice, by: str, *, alike: bool = False) -> ConflictDecision:
+    """The decision about this conflict and those that are to be decided with it. It is stored with the first of them."""
+    return ConflictDecision(
+        tenant_id=conflict.tenant_id,
+        connection_id=cast("UUID", conflict.record.connection_id),
+        field=conflict.field,
+        choice=choice,
+        alike=alike,
+        made_at=timezone.now(),
+        made_by=by[:200],
+    )
 
 
 # --- writing --------------------------------------------------------------------------------------------------------
@@ -108,13 +103,17 @@ class _Settled:
         return not same(self.ours, self.value)
 
 
-def _settle(tenant_id: UUID, ids: Sequence[int], choice: Choice, by: str, value: Any) -> int:
-    now = timezone.now()
+def _settle(decision: ConflictDecision, ids: Sequence[int], value: Any) -> int:
+    now, by = timezone.now(), decision.made_by
     with transaction.atomic():
-        holding.lock_tenant(tenant_id)
+        holding.lock_tenant(decision.tenant_id)
         rows = list(Conflict.objects.select_for_update().filter(pk__in=ids, status=Conflict.Status.OPEN).order_by("pk"))
-        settled = _decide(rows, choice, value)
-        _close(settled, choice, by, now)
+        if not rows:
+            return 0
+        decision.count += len(rows)
+        decision.save()
+        settled = _decide(rows, Choice(decision.choice), value)
+        _close(settled, decision, now)
         _write_contacts(settled, by, now)
         _write_links(settled, now)
         pushes.enqueue({one.contact.pk: one.contact for one in settled}.values())
@@ -136,14 +135,15 @@ def _decide(rows: Sequence[Conflict], choice: Choice, value: Any) -> list[_Settl
     return settled
 
 
-def _close(settled: Iterable[_Settled], choice: Choice, by: str, now: datetime) -> None:
+def _close(settled: Iterable[_Settled], decision: ConflictDecision, now: datetime) -> None:
     rows = []
     for one in settled:
         row = one.row
-        row.status, row.strategy, row.winner = Conflict.Status.DECIDED, Strategy.MANUAL.value, WINNERS[choice]
-        row.ours, row.value, row.decided_at, row.decided_by = one.ours, one.value, now, by[:200]
+        row.status, row.strategy = Conflict.Status.DECIDED, Strategy.MANUAL.value
+        row.winner, row.decision = WINNERS[Choice(decision.choice)], decision
+        row.ours, row.value, row.decided_at, row.decided_by = one.ours, one.value, now, decision.made_by
         rows.append(row)
-    upsert(Conflict, rows, holding.CLOSED)
+    upsert(Conflict, rows, CLOSED)
 
 
 def _write_contacts(settled: Sequence[_Settled], by: str, now: datetime) -> None:
@@ -161,7 +161,7 @@ def _write_contacts(settled: Sequence[_Settled], by: str, now: datetime) -> None
             new=one.value,
             lost=one.lost,
             source=SOURCE,
-            actor=by[:200],
+            actor=by,
             rule=Strategy.MANUAL.value,
             connection_id=one.link.connection_id,
             at=now,

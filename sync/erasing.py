@@ -1,7 +1,8 @@
 """A person whom a CRM deleted for privacy is forgotten here too, unless another CRM of the tenant still has them.
 
 The contact stays as an empty row that the feed shows as deleted, so that programs that hold a copy learn of it. Values, their
-history, agreed values, snapshots and the bodies of stored events go. What other apps keep of the person goes with the signal.
+history, agreed values, snapshots, requests to the CRMs and the bodies of stored events go. What other apps keep of the person goes
+with the signal.
 """
 
 from collections.abc import Collection
@@ -12,6 +13,7 @@ from uuid import UUID
 from django.db.models import F
 from django.dispatch import Signal
 
+from integrations import exchanges
 from integrations.models import CrmConnection
 from sync import departed, snapshots
 from sync.folding import FOLDED
@@ -45,6 +47,8 @@ def erase(connection: CrmConnection, object_type: str, record_ids: Collection[st
     found = _not_erased_yet(found)
     ids = [contact.pk for contact in found]
     _forget_events(connection, object_type, record_ids)
+    records = (exchanges.record_key(object_type, one) for one in record_ids)
+    exchanges.forget(connection.tenant_id, [*records, *(link.pk for link in links), *contact_ids])
     snapshots.forget(link.pk for link in links)
     if ids:
         _forget(ids)

@@ -7,21 +7,22 @@ writes its records. A record that cannot be looked up or applied is found by hal
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
 from django.db import DataError, IntegrityError
 from django.utils import timezone
 
-from integrations import errors
+from integrations import errors, exchanges
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
 from integrations.records import Change, Fetched
 from integrations.registry import provider_class
 from mapping.compiled import MappingSession
 from mapping.publishing import Published, compiled
-from sync import inbox, queue
+from sync import causes_noting, inbox, queue
+from sync.causes import INTERNAL, code_of
 from sync.handlers import Result
 from sync.inbound import PageWriter
 from sync.models import InboxEvent, Lane, SyncJob
@@ -87,6 +88,7 @@ class Desk:
         self.object_type = object_type
         self.faults: dict[str, str] = {}
         """Record id → what is wrong with it, for people."""
+        self.first_error: Exception | None = None
         self._ids: dict[int, set[str]] = {}
         self._moved: dict[str, str] = {}
         self._erased: set[str] = set()
@@ -134,7 +136,8 @@ class Desk:
         return list(dict.fromkeys([*self._moved, *(one for ids in self._ids.values() for one in sorted(ids))]))
 
     def _take(self, ids: Sequence[str], writer: PageWriter, paths: Sequence[str]) -> None:
-        fetched = self.provider.fetch(self.object_type, ids, paths) if ids else Fetched([])
+        with exchanges.about(*(exchanges.record_key(self.object_type, one) for one in ids)):
+            fetched = self.provider.fetch(self.object_type, ids, paths) if ids else Fetched([])
         writer.apply_fetched(
             fetched,
             moved=self._moved,
@@ -150,8 +153,9 @@ class Desk:
         if not isinstance(error, errors.CrmError):
             log.error("A record of kind %s could not be taken over", self.object_type, exc_info=error)
         self.faults[ids[0]] = error.message if isinstance(error, errors.CrmError) else OUR_FAULT
+        self.first_error = self.first_error or error
         concerned = [pk for pk, named in self._ids.items() if ids[0] in named]
-        failed(concerned, f"{ids[0]}: {self.faults[ids[0]]}")
+        failed(self.connection, concerned, f"{ids[0]}: {self.faults[ids[0]]}", error)
         for pk in concerned:
             del self._ids[pk]
         self._settled(ids)
@@ -187,8 +191,11 @@ def ask_for_pull(connection: CrmConnection, object_types: Iterable[str]) -> None
     )
 
 
-def failed(events: Sequence[int], problem: str) -> None:
-    InboxEvent.objects.filter(pk__in=events).update(state=InboxEvent.State.FAILED, error=problem)
+def failed(connection: CrmConnection, events: Sequence[int], problem: str, error: Exception) -> None:
+    fingerprint = causes_noting.note_event(connection, inbox.KIND, error, len(events))
+    InboxEvent.objects.filter(pk__in=events).update(
+        state=InboxEvent.State.FAILED, error=problem, fingerprint=fingerprint
+    )
 
 
 def _worked(events: Sequence[int], note: str = "") -> None:
@@ -221,7 +228,7 @@ def _more(job: SyncJob) -> Outcome:
 def _broken_off(job: SyncJob, error: errors.CrmError, desk: Desk) -> Outcome:
     outcome = judge(job, error)
     if outcome.state == SyncJob.State.DEAD:
-        failed(desk.left(), error.message)
+        failed(desk.connection, desk.left(), error.message, error)
         outcome.payload = {"again": True}
     return outcome
 
@@ -229,8 +236,17 @@ def _broken_off(job: SyncJob, error: errors.CrmError, desk: Desk) -> Outcome:
 def _partly_failed(job: SyncJob, desk: Desk) -> Outcome:
     """A person has to look; trying the job again takes the events that failed once more."""
     record_id, problem = next(iter(desk.faults.items()))
-    facts: Mapping[str, Any] = {
-        "cause": errors.FixData.cause,
-        "error": f"{len(desk.faults)} of the changed records could not be taken over. {record_id}: {problem}",
+    text = f"{len(desk.faults)} of the changed records could not be taken over. {record_id}: {problem}"
+    return Outcome(job, "dead", error=text, payload={"again": True}, **_cause_of(desk.first_error))
+
+
+def _cause_of(error: Exception | None) -> dict[str, Any]:
+    """The job dies of what its first event failed of."""
+    if not isinstance(error, errors.CrmError):
+        return {"cause": INTERNAL, "detail": repr(error)[:500]}
+    return {
+        "cause": error.cause,
+        "detail": error.detail or error.message,
+        "code": code_of(error),
+        "fields": error.fields,
     }
-    return Outcome(job, "dead", payload={"again": True}, **facts)

@@ -3,26 +3,20 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
-from django.db.models import Avg, Count, F, Max, Q
-from django.db.models.fields.json import KT
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from integrations.models import CircuitBreaker, CrmConnection
 from integrations.transport.limits import DAILY_BUDGET
-from sync import budgets
+from sync import budgets, gauges, metrics_series
 from sync.budgets import Day, Gauge
-from sync.inbox import KIND as FETCH
-from sync.models import FeedCursor, InboxEvent, SyncJob, SyncRecord
-from sync.replaying import KIND as REPLAY
+from sync.gauges import Gauges
+from sync.metrics_series import SPANS, Series, Span
 
 STALE_AFTER = timedelta(minutes=30)
-DAY = timedelta(hours=24)
-WORKS_EVENTS = (FETCH, REPLAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +35,10 @@ ADVISERS: list[Adviser] = []
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One connection's health. Rates are percent, latency milliseconds from a job's creation to its end."""
+    """One connection's health. Rates are percent; latency is milliseconds from a change to its end, of what people wait for.
+
+    What was done in the last 24 hours is as of the last minute, what waits is of this moment and counted up to a limit.
+    """
 
     connection: CrmConnection
     last_sync_at: datetime | None
@@ -63,6 +60,7 @@ class Card:
     api_calls_last_24h: int
     quota: str
     day: Day
+    series: Series
     notices: Sequence[Notice] = ()
 
     @property
@@ -140,51 +138,26 @@ class Card:
         ) % {"count": self.dead_letters}
 
 
-def cards() -> list[Card]:
-    """A card for each connection in the current scope, in a fixed number of queries."""
+def cards(span: Span = SPANS["24h"]) -> list[Card]:
+    """A card for each connection in the current scope, in a fixed number of queries. `span` is that of the charts."""
     # Without the secrets: a lost key must not take the health page down with it.
     rows = CrmConnection.objects.defer("access_token", "refresh_token", "secrets").select_related("tenant", "breaker")
     connections = list(rows.order_by("tenant__name", "provider"))
-    since = timezone.now() - DAY
-    ids = [one.pk for one in connections]
-    jobs = _grouped(
-        SyncJob.objects.filter(connection__in=ids)
-        .filter(Q(state__in=["ready", "leased", "dead"]) | Q(finished_at__gte=since))
-        .values("connection_id")
-        .annotate(
-            queued=Count("pk", filter=Q(state__in=["ready", "leased"])),
-            dead=Count("pk", filter=Q(state="dead")),
-            dead_fetches=Count("pk", filter=Q(state="dead", kind__in=WORKS_EVENTS)),
-            died=Count("pk", filter=Q(state="dead", finished_at__gte=since)),
-            done=Count("pk", filter=Q(state="done")),
-            latency=Avg(F("finished_at") - F("created_at"), filter=Q(state="done") & ~Q(kind="pull")),
-        )
-    )
-    records = _grouped(
-        SyncRecord.objects.filter(connection__in=ids)
-        .filter(Q(last_synced_at__gte=since) | Q(sync_status__in=["pending", "error"]))
-        .values("connection_id")
-        .annotate(
-            synced=Count("pk", filter=Q(last_synced_at__gte=since)),
-            pending=Count("pk", filter=Q(sync_status__in=["pending", "error"])),
-            faulty=Count("pk", filter=Q(sync_status="error", local_table="contacts")),
-        )
-    )
-    read = _grouped(
-        FeedCursor.objects.filter(connection__in=ids)
-        .values("connection_id")
-        .annotate(at=Max("complete_at"), stream=Max(KT("value__problem"), filter=Q(feed="stream")))
-    )
-    failed = _failed_events(pk for pk, counts in jobs.items() if counts["dead_fetches"])
-    now = timezone.now()
-    usage, gauges = budgets.usage_of(ids, now), budgets.gauges_of(ids)
+    ids, now = [one.pk for one in connections], timezone.now()
+    seen, series = gauges.read(ids, now), metrics_series.read(ids, span, now)
     notices = _notices(connections)
     return [
-        _card(one, jobs.get(one.pk, {}), records.get(one.pk, {}), read.get(one.pk, {}), getattr(one, "breaker", None),
-              failed.get(one.pk, 0), _quota(gauges.get(one.pk, ())),
-              budgets.day(one, usage.get(one.pk, ()), gauges.get(one.pk, ()), now), notices.get(one.pk, ()))
+        _card(one, seen[one.pk], series[one.pk], budgets.day(one, seen[one.pk].usage, seen[one.pk].quotas, now),
+              notices.get(one.pk, ()))
         for one in connections
     ]  # fmt: skip
+
+
+def card_of(connection: CrmConnection, day: Day) -> Card:
+    """One connection's card without charts, for a caller who has found it in the current scope and knows its day."""
+    seen = gauges.read([connection.pk], timezone.now())[connection.pk]
+    notices = _notices([connection]).get(connection.pk, ())
+    return _card(connection, seen, Series(SPANS["24h"], (), []), day, notices)
 
 
 def stopped(day: Day) -> str:
@@ -203,49 +176,30 @@ def stopped(day: Day) -> str:
     )
 
 
-def _card(
-    connection: CrmConnection,
-    jobs: dict[str, Any],
-    records: dict[str, Any],
-    read: dict[str, Any],
-    breaker: CircuitBreaker | None,
-    failed_events: int,
-    quota: str,
-    day: Day,
-    notices: Sequence[Notice],
-) -> Card:
-    finished = jobs.get("done", 0) + jobs.get("died", 0)
-    latency: timedelta | None = jobs.get("latency")
+def _card(connection: CrmConnection, seen: Gauges, series: Series, day: Day, notices: Sequence[Notice]) -> Card:
+    breaker: CircuitBreaker | None = getattr(connection, "breaker", None)
     return Card(
         connection=connection,
-        last_sync_at=read.get("at"),
-        records_synced_last_24h=records.get("synced", 0),
-        jobs_done_last_24h=jobs.get("done", 0),
-        error_rate_last_24h=round(100 * jobs.get("died", 0) / finished, 1) if finished else 0.0,
-        pending_records=records.get("pending", 0),
-        faulty_records=records.get("faulty", 0),
-        queue_depth=jobs.get("queued", 0),
-        dead_letters=jobs.get("dead", 0),
-        dead_fetches=jobs.get("dead_fetches", 0),
-        failed_events=failed_events,
-        stream_problem=read.get("stream") or "",
-        avg_sync_latency_ms=round(latency.total_seconds() * 1000) if latency is not None else None,
+        last_sync_at=seen.read_at,
+        records_synced_last_24h=series.last_24h.synced,
+        jobs_done_last_24h=series.last_24h.done,
+        error_rate_last_24h=series.last_24h.error_percent,
+        pending_records=seen.pending,
+        faulty_records=seen.faulty,
+        queue_depth=seen.queued,
+        dead_letters=seen.dead,
+        dead_fetches=seen.dead_fetches,
+        failed_events=seen.failed_events,
+        stream_problem=seen.stream_problem or "",
+        avg_sync_latency_ms=series.last_24h.latency_ms,
         consecutive_failures=breaker.failures if breaker else 0,
         circuit_breaker_state=breaker.state if breaker else "closed",
         api_calls_last_24h=day.last_24h,
-        quota=quota,
+        quota=_quota(seen.quotas),
         day=day,
+        series=series,
         notices=notices,
     )
-
-
-def _failed_events(connections: Iterable[UUID]) -> dict[UUID, int]:
-    """Events fail together with a job, so only connections with such a dead job are looked at."""
-    ids = list(connections)
-    if not ids:
-        return {}
-    rows = InboxEvent.objects.filter(connection__in=ids, state=InboxEvent.State.FAILED).order_by()
-    return dict(rows.values("connection_id").annotate(count=Count("pk")).values_list("connection_id", "count"))
 
 
 def _notices(connections: Sequence[CrmConnection]) -> dict[UUID, list[Notice]]:
@@ -255,10 +209,6 @@ def _notices(connections: Sequence[CrmConnection]) -> dict[UUID, list[Notice]]:
         for connection_id, told in adviser(working).items():
             found.setdefault(connection_id, []).extend(told)
     return found
-
-
-def _grouped(rows: Any) -> dict[UUID, dict[str, Any]]:
-    return {row["connection_id"]: row for row in rows}
 
 
 def _quota(gauges: Iterable[Gauge]) -> str:

@@ -52,7 +52,7 @@ class PageWriter:
             run,
             session,
             object_type=run.object_type if run else object_type,
-            mapping_version=run.mapping_version if run else mapping_version,
+            mapping_version=mapping_version or (run.mapping_version if run else None),
             strategy=strategies_of(connection.tenant_id, connection.provider),
             pushes_back=pushes_back,
             has_siblings=_siblings(connection),

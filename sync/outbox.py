@@ -115,7 +115,7 @@ def _wait_for_results(
     rows = [changes[0].job for changes in parts.values()]
     for row in rows:
         sent = [
-            {"link": str(one.link.pk), "fields": one.fields, "problem": one.problem}
+            {"link": str(one.link.pk), "fields": one.fields, "problem": one.problem, "told": one.told}
             for one in parts[row.pk]
             if one.link
         ]
@@ -196,6 +196,7 @@ def _sent(jobs: Sequence[SyncJob]) -> list[Change]:
             links[part["link"]],
             fields=part["fields"],
             problem=part["problem"],
+            told=part.get("told", []),
         )
         for job, part in parts
         if job.local_record_id in contacts and part["link"] in links

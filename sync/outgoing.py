@@ -19,7 +19,7 @@ from integrations.records import RecordWrite, Written
 from mapping.compiled import MappingSession
 from mapping.publishing import Published, compiled
 from mapping.rows import CLEAR
-from sync import departed, values
+from sync import departed, undoing_sent, values
 from sync.handlers import Result
 from sync.holding import held_back
 from sync.inbound import PageWriter
@@ -48,6 +48,8 @@ class Change:
     """Dialer field → value, of those that differ."""
     write: RecordWrite | None = None
     problem: str = ""
+    told: list[undoing_sent.Told] = field(default_factory=list)
+    """What is remembered of the write, so that it can be taken back."""
     sent: bool = False
     written: Written | None = None
 
@@ -87,9 +89,11 @@ class Push:
                 change.fields = differing(change.contact, change.link, mapping)
         self._leave_out_held()
         for kind, mapping, group in groups:
+            before = undoing_sent.before(self.provider, kind, mapping.engine, group, present.get(kind, {}))
             with mapping.engine.session() as session:
                 for change in group:
                     self._prepare(change, session, present.get(kind, {}))
+                    self._note(change, mapping, before)
 
     def _leave_out_held(self) -> None:
         """A conflict waits for its decision, or both sides kept changing the field in turn."""
@@ -156,6 +160,13 @@ class Push:
                 record_id,
                 first_attempt_at=self.claimed.tried_before(change.job),
                 seen=present.get(record_id, {}),
+            )
+
+    def _note(self, change: Change, mapping: Published, before: Mapping[str, list[Mapping[str, Any]]]) -> None:
+        if change.write and change.link:
+            sources = before.get(change.link.crm_record_id, [])
+            change.told = undoing_sent.told(
+                mapping.engine, mapping.version, change.fields, change.write.values, sources
             )
 
     # --- sending ---------------------------------------------------------------------------------------------------
@@ -244,4 +255,5 @@ def _grouped(changes: Iterable[Change]) -> dict[str, list[Change]]:
 
 
 def _paths(mapping: Published) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([*mapping.engine.crm_fields, *mapping.engine.list_fields]))
+    written = (str(row.path.places[0]) for row in mapping.engine.rows if row.writes)
+    return tuple(dict.fromkeys([*mapping.engine.crm_fields, *mapping.engine.list_fields, *written]))

@@ -16,6 +16,7 @@ from integrations.errors import CrmError, Throttled
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
 from integrations.records import ChangePage, RemoteRecord
+from mapping import editor_drafts
 from mapping.compiled import MappingError, MappingSession
 from mapping.models import ConflictPolicy, MappingVersion
 from mapping.publishing import adopt, compiled
@@ -78,6 +79,7 @@ def promote(rehearsal: Rehearsal, *, by: str, user_id: int | None = None) -> lis
                 backfilling.start(part.connection, outbound=part.outbound)
         row.status, row.promoted_at = Rehearsal.Status.PROMOTED, timezone.now()
         row.save(update_fields=["status", "promoted_at", "updated_at"])
+        editor_drafts.over(row.pk)
     return runs
 
 
@@ -88,7 +90,14 @@ def _publish(row: Rehearsal, candidate: Candidate, by: str, user_id: int | None)
     if candidate.basis.rows.get(provider) == row.rows:
         return None
     try:
-        version = adopt(row.tenant_id, provider, row.rows, note=f"Rehearsed by {by}"[:300], user_id=user_id)
+        version = adopt(
+            row.tenant_id,
+            provider,
+            row.rows,
+            note=f"Rehearsed by {by}"[:300],
+            user_id=user_id,
+            parked=editor_drafts.parked_for(row.pk),
+        )
     except MappingError as error:
         raise Refused(f"This mapping can't be used. {error}") from error
     if version.number != before + 1:

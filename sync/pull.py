@@ -87,7 +87,7 @@ def pull(
     start = None if full else held
     try:
         with engine.session() as session:
-            writer = PageWriter(connection, run, session)
+            writer = PageWriter(connection, run, session, mapping_version=mapping.version)
             for page in joined(provider.changes(object_type, start, engine.crm_fields)):
                 run.api_calls = calls_before + api.calls
                 writer.apply(page, feed, held)

@@ -79,7 +79,7 @@ def resume(run: SyncRun, kind: str) -> bool:
     with transaction.atomic():
         found = SyncRun.objects.filter(pk=run.pk, status=SyncRun.Status.PAUSED).update(status=SyncRun.Status.RUNNING)
         if found:
-            key = str(run.pk) if run.fields_only else run.object_type
+            key = str(run.pk) if run.fields_only or run.kind == SyncRun.Kind.UNDO else run.object_type
             queue.enqueue(
                 [
                     SyncJob(

@@ -22,11 +22,12 @@ def enqueue(
     new: bool = False,
     except_for: UUID | None = None,
     only_for: UUID | None = None,
+    run_id: int | None = None,
 ) -> None:
     """One job for each of these contacts and each connection that knows it, in the caller's transaction.
 
     `new` ones are also created in every connection that takes new people from us. `except_for` is where the change came from,
-    `only_for` the one connection that is concerned.
+    `only_for` the one connection that is concerned. `run_id` is the run that asks, if it is one.
     """
     owners = {contact.pk: contact.tenant_id for contact in contacts}
     if not owners:
@@ -46,6 +47,7 @@ def enqueue(
             local_record_id=contact_id,
             payload={"new": True} if new else {},
             lane=lane,
+            run_id=run_id,
         )
         for connection_id, contact_id in sorted(pairs)
         if connection_id != except_for

@@ -23,7 +23,9 @@ from django_q.tasks import async_task
 from integrations import prepared, tenancy
 from integrations.models import CrmConnection
 from integrations.tenancy import refuse_other_tenant
+from sync import causes_noting
 from sync.bulk import upsert
+from sync.causes import ACCOUNT_REPLACED
 from sync.models import Lane, SyncJob
 
 WORK_TASK = "sync.tasks.work"
@@ -31,7 +33,7 @@ LOST_WAKE_UP = timedelta(seconds=30)
 """A wake-up that nobody answered for so long counts as lost, if nobody else was served meanwhile either."""
 
 
-FOR_GOOD = "account_replaced"
+FOR_GOOD = ACCOUNT_REPLACED
 """Cause of dead jobs that must never be tried again: their account is gone, and their ids mean others in the new one."""
 
 
@@ -67,6 +69,9 @@ class Outcome:
     cause: str = ""
     error: str = ""
     detail: str = ""
+    code: str = ""
+    fields: Sequence[str] = ()
+    """The vendor's error code and the fields at fault, where they are known apart from the text."""
     payload: dict[str, Any] | None = field(default=None)
 
 
@@ -88,6 +93,7 @@ FROM given
 ORDER BY connection_id, kind, key
 ON CONFLICT (connection_id, kind, key) WHERE state = 'ready' DO UPDATE SET
     lane = least(waiting.lane, excluded.lane),
+    run_id = coalesce(waiting.run_id, excluded.run_id),
     not_before = CASE
         WHEN excluded.lane = %s OR (waiting.attempts = 0 AND waiting.cause = '')
         THEN least(waiting.not_before, excluded.not_before) ELSE waiting.not_before END
@@ -274,13 +280,15 @@ def settle(claimed: Claim, outcomes: Sequence[Outcome]) -> None:
     rows = [_settled(held[outcome.job.pk], outcome, claimed) for outcome in outcomes if outcome.job.pk in held]
     ended = [row for row in rows if row.state != SyncJob.State.READY]
     _yield_to_twins(rows)
+    dead = [row for row in rows if row.state == SyncJob.State.DEAD]
+    causes_noting.mark(dead, {one.job.pk: (one.code, one.fields) for one in outcomes})
     upsert(SyncJob, rows, _SETTLED_FIELDS)
     jobs_ended.send(settle, jobs=ended)
 
 
 _SETTLED_FIELDS = [
     "state", "lease_token", "lease_until", "attempts", "first_attempt_at", "not_before", "cause", "error", "error_detail",
-    "finished_at", "payload",
+    "finished_at", "payload", "fingerprint",
 ]  # fmt: skip
 
 
@@ -318,7 +326,7 @@ def replay(jobs: models.QuerySet[SyncJob]) -> int:
             chosen[identity] = row
     ids = [row.pk for row in chosen.values()]
     done = SyncJob.objects.filter(pk__in=ids, state=SyncJob.State.DEAD).update(
-        state=SyncJob.State.READY, attempts=0, not_before=Now(), finished_at=None
+        state=SyncJob.State.READY, attempts=0, not_before=Now(), finished_at=None, replayed_at=Now()
     )
     for connection_id in {row.connection_id for row in chosen.values()}:
         transaction.on_commit(partial(wake, connection_id))

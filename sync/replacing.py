@@ -19,11 +19,14 @@ ACCOUNT_SINCE = "account_since"
 
 def forget(connection: CrmConnection, before: str, **_: Any) -> None:
     """Receiver of `integrations.storing.account_replaced`."""
-    SyncJob.objects.filter(connection=connection).exclude(state=SyncJob.State.DONE).update(
+    SyncJob.objects.filter(connection=connection).exclude(
+        state__in=[SyncJob.State.DONE, SyncJob.State.DISMISSED]
+    ).update(
         state=SyncJob.State.DEAD,
         lease_token=None,
         lease_until=None,
         cause=FOR_GOOD,
+        fingerprint="",
         error=f"This was meant for account {before}. Another one has taken its place, so it can't be done any more.",
         finished_at=Now(),
     )

@@ -14,6 +14,7 @@ def next_night() -> datetime:
 
 
 SCHEDULES: dict[str, dict[str, Any]] = {
+    "Watch over the connections": {"func": "sync.alerting.watching.minute", "schedule_type": "I", "minutes": 1},
     "Find lost wake-ups": {"func": "sync.tasks.sweep", "schedule_type": "I", "minutes": 1},
     "Catch up with the CRMs": {"func": "sync.tasks.catch_up", "schedule_type": "I", "minutes": 5},
     "Compare with the CRMs": {"func": "sync.tasks.reconcile", "schedule_type": "D", "next_run": next_night},

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from integrations import errors
 from integrations.models import CrmConnection
-from sync import departed, do_not_call, snapshots
+from sync import departed, do_not_call, snapshots, undoing_sent
 from sync.bulk import upsert
 from sync.holding import lock_tenant
 from sync.linked import contacts_linked
@@ -43,6 +43,7 @@ def keep(connection: CrmConnection, changes: Sequence["Change"]) -> None:
         change.link = held.get(change.link.pk) if change.link else None
     _link_created(connection, [change for change in told if change.link is None and _record_of(change)])
     rows = {change.link.pk: change.link for change in told if change.link}
+    undoing_sent.remember(connection, [change for change in told if change.link and change.link.pk in held])
     for change in told:
         if change.link is not None:
             _note(change.link, change, now)

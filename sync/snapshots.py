@@ -124,12 +124,12 @@ def read(
 def unknown(mapping: CompiledMapping, fields: Mapping[str, Any]) -> Iterator[str]:
     """Dialer fields whose place in the CRM the snapshot says nothing of."""
     for row in mapping.rows:
-        if row.reads and not all(_told(place, fields) for place in row.path.places):
+        if row.reads and not all(told(place, fields) for place in row.path.places):
             yield row.field.key
 
 
-def _told(place: Place, fields: Mapping[str, Any]) -> bool:
-    """A list that is there is complete: an entry that it lacks does not exist."""
+def told(place: Place, fields: Mapping[str, Any]) -> bool:
+    """Whether the fields say what is there. A list that is there is complete: an entry that it lacks does not exist."""
     root = place.segments[0].name
     return root in fields and (place.list_depth is not None or place.get(dict(fields)) is not MISSING)
 

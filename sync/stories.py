@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from mapping.fields import UnknownFieldError, dialer_field
@@ -21,6 +22,7 @@ from sync.models import Contact, FieldChange, SyncRecord
 from sync.times import CREATED
 
 CONTACTS = Contact._meta.db_table
+SECRETS = ("access_token", "refresh_token", "secrets")
 BLANKS: tuple[Any, ...] = (None, "", [], {})
 
 
@@ -59,14 +61,26 @@ def story(contact: Contact, field: str) -> list[Chapter]:
 
 def latest(contact: Contact) -> dict[str, Chapter]:
     """Field → its last entry, in the order of the fields' names."""
-    rows: Iterable[FieldChange] = (
-        FieldChange.objects.filter(contact=contact)
-        .exclude(field=FOLDED)
-        .order_by("field", "-pk")
-        .distinct("field")
-        .select_related("connection")
+    return read(contact, 0)[0]
+
+
+def read(contact: Contact, most: int) -> tuple[dict[str, Chapter], list[FieldChange]]:
+    """Each field's last entry, and the newest entries of all, by one statement."""
+    rows = FieldChange.objects.filter(contact=contact)
+    last = rows.exclude(field=FOLDED).order_by("field", "-pk").distinct("field").values("pk")
+    newest = rows.order_by("-pk").values("pk")[:most]
+    wanted = rows.filter(Q(pk__in=last) | Q(pk__in=newest) if most else Q(pk__in=last))
+    found = list(
+        wanted.select_related("connection").defer(*(f"connection__{name}" for name in SECRETS)).order_by("-pk")
     )
-    found = {row.field: row for row in rows}
+    return _latest(contact, found), found[:most]
+
+
+def _latest(contact: Contact, rows: Iterable[FieldChange]) -> dict[str, Chapter]:
+    found: dict[str, FieldChange] = {}
+    for row in rows:
+        if row.field != FOLDED:
+            found.setdefault(row.field, row)
     first = found.pop(CREATED, None)
     fields = {**dict.fromkeys(_fields_of(first), first), **found}
     now = values.read(contact, fields)

@@ -1,13 +1,27 @@
 """What django-q2 calls. Each task is only a wake-up: running one twice, late or never changes nothing but the delay."""
 
+import time
 from datetime import timedelta
 
+from django.db.models import QuerySet
 from django.utils import timezone
 from django_q.models import Task
 
 from integrations import tenancy
 from integrations.models import CrmConnection
-from sync import certificates, inbox, pulling, queue, reconciling, upkeep
+from sync import (
+    causes_noting,
+    causes_replaying,
+    certificates,
+    inbox,
+    pulling,
+    queue,
+    reconciling,
+    undoing_sent,
+    upkeep,
+    wizard_jobs,
+)
+from sync.alerting import watching
 from sync.work import serve
 
 
@@ -20,26 +34,45 @@ def sweep() -> None:
     queue.release_expired()
     inbox.find_forgotten()
     queue.wake_due()
+    _sort_failures()
+    go_on_replaying()
+
+
+def go_on_replaying() -> None:
+    """Goes on with what somebody wanted tried again or dismissed, which was too much for one moment."""
+    with tenancy.everyone():
+        causes_replaying.go_on()
+
+
+def _sort_failures() -> None:
+    until = time.monotonic() + 5.0
+    while causes_noting.sort_older() and time.monotonic() < until:
+        pass
 
 
 def tidy() -> None:
-    """Forgets old events, what abandoned reconciliations listed, and after a week the task queue's notes on failed wake-ups."""
+    """Forgets old events, requests, hours and alerts, what abandoned reconciliations listed, and after a week the task queue's
+    notes on failed wake-ups."""
     with tenancy.everyone():
         upkeep.forget_events()
+        causes_noting.forget()
+        upkeep.forget_exchanges()
+        undoing_sent.forget_old(timezone.now())
     certificates.forget_abandoned()
+    watching.forget()
     Task.objects.filter(stopped__lt=timezone.now() - timedelta(days=7)).delete()
 
 
 def catch_up() -> None:
     """Asks every working connection for what changed since the last pass."""
     with tenancy.everyone():
-        pulling.enqueue_all(_working())
+        pulling.enqueue_all(_loading())
 
 
 def reconcile() -> None:
     """Compares, every night, all that the CRMs have with all that we hold."""
     with tenancy.everyone():
-        reconciling.enqueue_all(_working())
+        reconciling.enqueue_all(_loading())
 
 
 def read_fields() -> None:
@@ -54,5 +87,10 @@ def check_rights() -> None:
         upkeep.enqueue(upkeep.RIGHTS, _working())
 
 
-def _working() -> list[CrmConnection]:
-    return list(CrmConnection.objects.filter(status=CrmConnection.Status.CONNECTED, tenant__is_active=True))
+def _working() -> "QuerySet[CrmConnection]":
+    return CrmConnection.objects.filter(status=CrmConnection.Status.CONNECTED, tenant__is_active=True)
+
+
+def _loading() -> list[CrmConnection]:
+    """Without those whose first load waits for a person to start it."""
+    return list(wizard_jobs.loads_by_the_clock(_working()))

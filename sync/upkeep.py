@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from integrations import errors, preflight
+from integrations import errors, exchanges, preflight
 from integrations.connecting import can_be_reached, webhook_url
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
@@ -95,3 +95,8 @@ def forget_events() -> int:
         InboxEvent.State.FAILED: settings.INBOX_KEEP_FAILED_DAYS,
     }
     return sum(inbox.forget(now - timedelta(days=days), state) for state, days in kept.items())
+
+
+def forget_exchanges() -> int:
+    """Deletes requests to the CRMs that are older than they are kept. Returns how many."""
+    return exchanges.forget_old()

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import reset_queries, transaction
 from django_q.tasks import async_task
 
-from integrations import errors, tenancy
+from integrations import errors, exchanges, tenancy
 from integrations.crm import open_crm
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
@@ -26,6 +26,7 @@ from integrations.transport import retry
 from integrations.transport.client import WORKER, CrmApi, Patience
 from sync import lanes, queue
 from sync.bulk import upsert
+from sync.causes import code_of
 from sync.handlers import Result, handler_of
 from sync.models import Lane, SyncJob, SyncRecord
 from sync.queue import Claim, Outcome
@@ -118,7 +119,8 @@ def _one_batch(connection: CrmConnection, kind: str, lane: int, patience: Patien
     calls_before = api.calls
     pause = float(connection.settings.get("unknown_outcome_pause", provider.unknown_outcome_pause))
     try:
-        result = handler.work(provider, claimed)
+        with exchanges.noted({job.local_record_id or f"job:{job.pk}" for job in claimed.jobs}):
+            result = handler.work(provider, claimed)
     except errors.CrmError as error:
         # The batch broke off somewhere: once anything was sent, some of its jobs may be written already.
         outcomes = [judge(job, error, pause) for job in claimed.jobs]
@@ -154,7 +156,9 @@ def _ends_the_slice(outcome: Outcome) -> bool:
 
 def judge(job: SyncJob, error: errors.CrmError, unknown_pause: float = 0.0) -> Outcome:
     """What an error means for a job."""
-    facts = {"cause": error.cause, "error": error.message, "detail": error.detail}
+    facts = {
+        "cause": error.cause, "error": error.message, "detail": error.detail, "code": code_of(error), "fields": error.fields,
+    }  # fmt: skip
     if isinstance(error, errors.Throttled):
         return Outcome(job, "ready", wait=max(error.after or 0.0, 1.0), counts=False, **facts)  # type: ignore[arg-type]
     if isinstance(error, errors.Reconnect):

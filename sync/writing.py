@@ -155,9 +155,10 @@ def _push(source: Source, works: Sequence[Work], now: datetime) -> None:
     kept = [work for work in works if source.is_ahead(work)] if source.pushes_back else []
     if changed:
         _note_elsewhere(source, changed, now)
+    asks: dict[str, Any] = {"run_id": source.run.pk if source.run else None}
     for lane in (Lane.DO_NOT_CALL, source.lane):
-        pushes.enqueue(_of_lane(source, changed, lane), lane=lane, except_for=source.connection.pk)
-        pushes.enqueue(_of_lane(source, kept, lane), lane=lane, only_for=source.connection.pk)
+        pushes.enqueue(_of_lane(source, changed, lane), lane=lane, except_for=source.connection.pk, **asks)
+        pushes.enqueue(_of_lane(source, kept, lane), lane=lane, only_for=source.connection.pk, **asks)
 
 
 def _note_elsewhere(source: Source, changed: Sequence[Work], now: datetime) -> None:

@@ -85,6 +85,7 @@ def _quick_clearing() -> Iterator[None]:
     def clear(test_case: Any) -> None:
         tables = sorted({*database.introspection.django_table_names(only_existing=True)} - LASTING)
         with transaction.atomic(), database.cursor() as cursor:
+            cursor.execute("SET LOCAL dialbridge.audit_may_go = 'on'")
             cursor.execute("SELECT " + ", ".join(f'EXISTS (SELECT 1 FROM "{table}")' for table in tables))
             for table, filled in zip(tables, cursor.fetchone(), strict=True):
                 if filled:

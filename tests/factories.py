@@ -25,22 +25,33 @@ from activities.models import (
 )
 from activities.targets import KIND
 from integrations import tenancy
-from integrations.access import SUPPORT, TENANT_ADMIN
+from integrations.access import SUPPORT, TENANT_ADMIN, VIEWER
 from integrations.models import (
+    ApiExchange,
     ApiKey,
     ApiUsage,
+    AuditEntry,
     CircuitBreaker,
     ConsentAttempt,
     CrmConnection,
+    Invitation,
     Membership,
     RateWindow,
+    Role,
     Tenant,
 )
 from mapping.models import ConflictPolicy, CrmField, CrmObject, FieldMapping, MappingVersion, SchemaChange
 from sync.models import (
+    Alert,
+    AlertDelivery,
+    AlertSettings,
     Certificate,
     Conflict,
+    ConflictDecision,
+    ConnectionHour,
     Contact,
+    Deployment,
+    FailureAction,
     FeedCursor,
     FieldChange,
     InboxEvent,
@@ -51,6 +62,8 @@ from sync.models import (
     SyncJob,
     SyncRecord,
     SyncRun,
+    Undo,
+    UndoItem,
     WorkerBeat,
 )
 
@@ -95,6 +108,25 @@ def support() -> User:
 
 def superuser() -> User:
     return user("root", is_superuser=True)
+
+
+def viewer(*tenants: Tenant) -> User:
+    made = user(f"viewer-of-{'-'.join(one.slug for one in tenants)}", VIEWER, tenants=tenants)
+    with tenancy.everyone():
+        Membership.objects.filter(user=made).update(role=Role.VIEWER)
+    return made
+
+
+def invitation(owner: Tenant, by: User | None = None, **fields: Any) -> Invitation:
+    defaults = {"email": f"new-{uuid.uuid4().hex[:8]}@{owner.slug}.example", "expires_at": now() + timedelta(days=7)}
+    return _make(Invitation, tenant=owner, invited_by=by, **{**defaults, **fields})
+
+
+def audit_entry(owner: Tenant | None, by: User | None = None, **fields: Any) -> AuditEntry:
+    who = by.username if by else f"somebody of {owner.slug if owner else 'nobody'}"
+    said = {"who": who, "user_id": by.pk if by else None, "action": "changed", "kind": "integrations.tenant"}
+    about = {"object_id": str(owner.pk) if owner else "", "about": owner.name if owner else "", "address": "192.0.2.7"}
+    return _make(AuditEntry, tenant=owner, **{**said, **about, **fields})
 
 
 def api_key(owner: Tenant, name: str = "Dialer") -> ApiKey:
@@ -149,6 +181,21 @@ def usage(of: CrmConnection, hour: datetime | None = None, **fields: Any) -> Api
     return ApiUsage.objects.create(
         connection=of, hour=start, **{"calls": 12, "failures": 1, "milliseconds": 900, **fields}
     )
+
+
+def exchange(of: CrmConnection, **fields: Any) -> ApiExchange:
+    defaults = {
+        "method": "PATCH",
+        "path": f"/objects/contacts/{of.tenant.slug}-501",
+        "status": 400,
+        "milliseconds": 120,
+        "failed": True,
+        "problem": f"Refused for {of.tenant.slug}",
+        "request": '{"properties": {"company": "Navy"}}',
+        "response": '{"message": "no"}',
+        "work": "edits",
+    }
+    return _make(ApiExchange, tenant_id=of.tenant_id, connection=of, **{**defaults, **fields})
 
 
 # --- mapping --------------------------------------------------------------------------------------------------------
@@ -284,6 +331,11 @@ def dead_job(of: CrmConnection, **fields: Any) -> SyncJob:
     return job(of, **{**defaults, **fields})
 
 
+def failure_action(owner: Tenant, **fields: Any) -> FailureAction:
+    defaults = {"fingerprint": "0" * 24, "what": "dismiss", "by": "somebody", "reason": f"Not wanted by {owner.slug}"}
+    return _make(FailureAction, tenant=owner, **{**defaults, **fields})
+
+
 def event(of: CrmConnection, **fields: Any) -> InboxEvent:
     body = b'{"objectId": 501, "note": "%s", "access_token": "%s"}' % (of.tenant.slug.encode(), ACCESS_TOKEN.encode())
     defaults = {
@@ -309,9 +361,41 @@ def rehearsal(of: CrmConnection, **fields: Any) -> Rehearsal:
     )
 
 
+def undo(of: CrmConnection, **fields: Any) -> Undo:
+    defaults = {
+        "of_run": run(of),
+        "status": "ready",
+        "total": 1,
+        "done": 1,
+        "counts": {"fields": 1},
+        "created_by": "somebody",
+    }
+    made = _make(Undo, tenant_id=of.tenant_id, connection=of, **{**defaults, **fields})
+    item = {
+        "kind": "value",
+        "contact_id": uuid.uuid4(),
+        "field": "company",
+        "old": "was",
+        "new": f"of {of.tenant.slug}",
+    }
+    _make(UndoItem, tenant_id=of.tenant_id, undo=made, state="skipped", reason="gone", **item)
+    return made
+
+
 def conflict(of: SyncRecord, about: Contact, **fields: Any) -> Conflict:
     defaults = {"field": "company", "base": "old", "ours": f"ours-{of.crm_record_id}", "theirs": "theirs"}
     return _make(Conflict, tenant_id=of.tenant_id, record=of, contact=about, **{**defaults, **fields})
+
+
+def decision(of: CrmConnection, **fields: Any) -> ConflictDecision:
+    defaults = {
+        "field": "company",
+        "choice": "theirs",
+        "count": 1,
+        "made_at": now(),
+        "made_by": f"admin-of-{of.tenant.slug}",
+    }
+    return _make(ConflictDecision, tenant_id=of.tenant_id, connection=of, **{**defaults, **fields})
 
 
 def quarantine(of: SyncRecord, about: Contact, **fields: Any) -> Quarantine:
@@ -388,6 +472,35 @@ def call_job(of: CrmConnection, about: Call, **fields: Any) -> SyncJob:
     return job(of, **{"kind": KIND, "key": str(about.pk), "local_record_id": about.pk, "lane": Lane.CALLS, **fields})
 
 
+def hour_of(of: CrmConnection, ago: int = 0, **fields: Any) -> ConnectionHour:
+    start = now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=ago)
+    return _make(
+        ConnectionHour, tenant_id=of.tenant_id, connection=of, hour=start, **{"synced": 5, "done": 4, **fields}
+    )
+
+
+def alert(of: CrmConnection, **fields: Any) -> Alert:
+    defaults = {
+        "kind": "breaker",
+        "severity": "bad",
+        "facts": {"failures": 5, "error": f"No answer for {of.tenant.slug}"},
+        "seen_since": now(),
+        "last_seen_at": now(),
+        "opened_at": now(),
+    }
+    return _make(Alert, tenant_id=of.tenant_id, connection=of, **{**defaults, **fields})
+
+
+def alert_settings(owner: Tenant, **fields: Any) -> AlertSettings:
+    defaults = {"webhook_url": f"https://{owner.slug}.example.com/alerts", "webhook_secret": DIALER_SECRET}
+    return _make(AlertSettings, tenant=owner, **{**defaults, **fields})
+
+
+def alert_delivery(of: Alert, **fields: Any) -> AlertDelivery:
+    defaults = {"event": "opened", "channel": "mail", "target": f"admin@{of.tenant.slug}.example", "state": "sent"}
+    return _make(AlertDelivery, tenant_id=of.tenant_id, alert=of, **{**defaults, **fields})
+
+
 # --- the machinery --------------------------------------------------------------------------------------------------
 
 
@@ -396,6 +509,10 @@ def worker_beat(ago: timedelta = timedelta(seconds=2), name: str = "host-1:100")
         id=name,
         defaults={"beaten_at": now() - ago, "host": name.split(":", maxsplit=1)[0], "pid": int(name.split(":")[1])},
     )[0]
+
+
+def deployment(version: str = "v1", **fields: Any) -> Deployment:
+    return Deployment.objects.get_or_create(version=version, defaults=fields)[0]
 
 
 def finished_task(model: type[Success] | type[Failure]) -> Any:
@@ -437,16 +554,19 @@ def world(owner: Tenant) -> World:
     told = dialer_endpoint(owner)
     call_job(first, called, state="dead", error=f"Refused for {owner.slug}", finished_at=now())
     rows: list[Any] = [
-        owner, first, grace, linked, called, api_key(owner), breaker(first), rate_window(first), usage(first), mapping(owner),
+        owner, first, grace, linked, called, api_key(owner), exchange(first), breaker(first), rate_window(first),
+        usage(first), mapping(owner),
         mapping_version(owner), crm_field(first), crm_object(first), schema_change(first), policy(owner), disposition(owner),
         disposition_effect(owner), crm_agent(first), agent_override(first),
         call_settings(owner), play(called), call_stage(called), retention_run(owner),
-        run(first), certificate(first), rehearsal(first), dead_job(first), event(first),
-        cursor(first), told, dialer_message(told), conflict(linked, grace), quarantine(linked, grace),
+        run(first), certificate(first), rehearsal(first), undo(first), dead_job(first),
+        failure_action(owner), deployment(), event(first), alert(first), alert_settings(owner),
+        cursor(first), told, dialer_message(told), conflict(linked, grace), quarantine(linked, grace), decision(first),
         change(grace), review(grace), worker_beat(), finished_task(Success), finished_task(Failure),
         queued_task(), Schedule.objects.create(name=f"of {owner.slug}", func="sync.tasks.sweep"), Group.objects.first(),
     ]  # fmt: skip
     person = tenant_admin(owner)
     with tenancy.everyone():
         rows += [person, Membership.objects.get(user=person), consent_attempt(first, person)]
+    rows += [invitation(owner, person), audit_entry(owner, person)]
     return {type(row): row for row in rows}

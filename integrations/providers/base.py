@@ -261,6 +261,11 @@ class CrmProvider(ABC):
         return classify_by_status(response, cls.label)
 
     @classmethod
+    def reads(cls, method: str, path: str) -> bool:
+        """Whether such a request changes nothing."""
+        return method in {"GET", "HEAD"}
+
+    @classmethod
     def buckets(cls, method: str, path: str) -> tuple[str, ...]:
         """The rate-limit buckets that a request counts in. A bucket may be one that only headers have told of."""
         return tuple(limit.bucket for limit in cls.default_limits)

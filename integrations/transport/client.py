@@ -15,7 +15,8 @@ import requests
 from django.utils import timezone
 from requests.adapters import HTTPAdapter
 
-from integrations import errors
+from integrations import errors, exchanges
+from integrations.exchanges import Exchange
 from integrations.providers.base import CrmProvider
 from integrations.records import Credential, RateLimit
 from integrations.transport import breaker, limits, retry, usage
@@ -73,14 +74,16 @@ class CrmApi:
         settings: Mapping[str, Any],
         patience: Patience,
         zone: str = "UTC",
+        secrets: Sequence[str] = (),
     ):
-        """`zone` is where the connection's day begins and ends."""
+        """`zone` is where the connection's day begins and ends. `secrets` must never be kept, beside those of the credential."""
         self.connection_id = connection_id
         self.provider = provider
         self.patience = patience
         self.calls = 0
         self._limits = {limit.bucket: limit for limit in configured_limits(provider, settings)}
         self._shared = frozenset(limit.bucket for limit in provider.default_limits if limit.shared)
+        self._secrets = tuple(secrets)
         self._budget, self._zone = usage.budget_of(settings), zone
         self._session = requests.Session()
         self._session.trust_env = False  # a .netrc must not replace our own credentials
@@ -151,9 +154,9 @@ class CrmApi:
                 prepared, timeout=(CONNECT_TIMEOUT, order.read_timeout), allow_redirects=False, stream=order.stream
             )
         except requests.ConnectTimeout as error:
-            raise self._lost(error, started, sent=False) from error
+            raise self._lost(error, started, prepared, credential, sent=False) from error
         except requests.RequestException as error:
-            raise self._lost(error, started, sent=not order.repeatable) from error
+            raise self._lost(error, started, prepared, credential, sent=not order.repeatable) from error
         return self._judge(response, buckets, order, started, credential)
 
     def _sign(self, request: requests.Request, credential: Credential) -> requests.PreparedRequest:
@@ -208,13 +211,23 @@ class CrmApi:
                 f"{self.provider.label} failed several times in a row. We ask again in {wait:.0f} seconds.", after=wait
             )
 
-    def _lost(self, error: requests.RequestException, started: float, *, sent: bool) -> errors.Retry:
+    def _lost(
+        self,
+        error: requests.RequestException,
+        started: float,
+        prepared: requests.PreparedRequest,
+        credential: Credential,
+        *,
+        sent: bool,
+    ) -> errors.Retry:
         self.calls += 1
         breaker.leave(str(self.connection_id), healthy=False, error=type(error).__name__)
         work = self.patience.share.work
         usage.count(self.connection_id, seconds=time.monotonic() - started, failed=True, work=work)
         kind = errors.OutcomeUnknown if sent else errors.Retry
-        return kind(f"{self.provider.label} gave no answer.", detail=f"{type(error).__name__}: {error}")
+        problem = kind(f"{self.provider.label} gave no answer.", detail=f"{type(error).__name__}: {error}")
+        self._note(prepared, None, problem, started, credential)
+        return problem
 
     def _judge(
         self,
@@ -241,6 +254,8 @@ class CrmApi:
                 throttled=throttled,
                 work=self.patience.share.work,
             )
+        if buckets or problem is not None:
+            self._note(response.request, response, problem, started, credential, streamed=order.stream)
         if problem is None:
             return response
         if isinstance(problem, errors.Throttled):
@@ -251,6 +266,31 @@ class CrmApi:
             # A server error may follow the write: only a look-up tells.
             raise errors.OutcomeUnknown(problem.message, detail=problem.detail, status=problem.status)
         raise problem
+
+    def _note(
+        self,
+        prepared: requests.PreparedRequest,
+        response: requests.Response | None,
+        problem: errors.CrmError | None,
+        started: float,
+        credential: Credential,
+        *,
+        streamed: bool = False,
+    ) -> None:
+        exchanges.note(
+            Exchange(
+                self.connection_id,
+                prepared,
+                response,
+                problem,
+                seconds=time.monotonic() - started,
+                work=self.patience.share.work,
+                reads=self.provider.reads(prepared.method or "", prepared.path_url),
+                in_masses=self.patience.share.in_budget,
+                streamed=streamed,
+                secrets=(*credential.hidden_texts(), *self._secrets),
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,55 @@
 """What only a person can decide."""
 
+import uuid
+
+from django.contrib.postgres.functions import RandomUUID
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from integrations.models import CrmConnection
 from integrations.tenancy import TenantOwned
 from mapping.models import Strategy
 from sync.models.contacts import Contact, SyncRecord
+
+
+class ConflictDecision(TenantOwned):
+    """What a person decided about one conflict, or about all that were alike: what has to be known to take it back."""
+
+    class Choice(models.TextChoices):
+        OURS = "ours", _("The dialer's value")
+        THEIRS = "theirs", _("The CRM's value")
+        OTHER = "other", _("Another value")
+
+    class RuleIn(models.TextChoices):
+        MAPPING = "mapping", _("Field mapping")
+        POLICY = "policy", _("Conflict policy")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, db_default=RandomUUID(), editable=False)
+    connection = models.ForeignKey(CrmConnection, on_delete=models.CASCADE, related_name="+")
+    field = models.CharField(_("field"), max_length=100)
+    choice = models.CharField(_("kept"), max_length=10, choices=Choice.choices)
+    alike = models.BooleanField(_("all alike"), default=False)
+    count = models.PositiveIntegerField(_("conflicts"), default=0)
+    made_at = models.DateTimeField(_("decided"), db_default=Now())
+    made_by = models.CharField(_("by"), max_length=200, default="", blank=True)
+    rule_in = models.CharField(max_length=10, choices=RuleIn.choices, default="", blank=True)
+    """Where deciding all alike made a rule; empty where it made none."""
+    rule_before = models.CharField(max_length=30, choices=Strategy.choices, default="", blank=True)
+    rule_after = models.CharField(max_length=30, choices=Strategy.choices, default="", blank=True)
+    undone_at = models.DateTimeField(_("taken back"), null=True, blank=True)
+    undone_by = models.CharField(_("taken back by"), max_length=200, default="", blank=True)
+    undone = models.PositiveIntegerField(_("open again"), default=0)
+
+    class Meta:
+        db_table = "conflict_decisions"
+        ordering = ["-made_at"]
+        indexes = [models.Index(fields=["tenant", "-made_at"], name="decision_newest")]
+        verbose_name = _("decision")
+        verbose_name_plural = _("decisions")
+
+    def __str__(self) -> str:
+        return self.field
 
 
 class Conflict(TenantOwned):
@@ -31,6 +74,9 @@ class Conflict(TenantOwned):
     decided_at = models.DateTimeField(_("decided"), null=True)
     decided_by = models.CharField(_("by"), max_length=200, default="", db_default="", blank=True)
     value = models.JSONField(_("kept value"), null=True)
+    decision = models.ForeignKey(
+        ConflictDecision, null=True, blank=True, on_delete=models.SET_NULL, related_name="conflicts"
+    )
 
     class Meta:
         db_table = "conflicts"

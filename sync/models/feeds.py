@@ -35,6 +35,7 @@ class InboxEvent(TenantOwned):
     received_at = models.DateTimeField(_("received"), db_default=Now())
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.RECEIVED)
     error = models.TextField(_("problem"), default="", blank=True)
+    fingerprint = models.CharField(max_length=24, default="", db_default="", blank=True, editable=False)
     note = models.TextField(_("note"), default="", db_default="", blank=True)
     worked_at = models.DateTimeField(_("worked"), null=True)
 
@@ -48,6 +49,9 @@ class InboxEvent(TenantOwned):
             ),
             models.Index(fields=["tenant", "-received_at"], name="inbox_newest"),
             models.Index(fields=["connection"], name="inbox_failed", condition=models.Q(state="failed")),
+            models.Index(
+                fields=["tenant", "fingerprint", "id"], name="event_by_cause", condition=models.Q(state="failed")
+            ),
         ]
         verbose_name = _("inbox event")
         verbose_name_plural = _("inbox")

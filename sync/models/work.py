@@ -27,6 +27,7 @@ class SyncRun(TenantOwned):
         RECONCILIATION = "reconcile", _("Reconciliation")
         BACKFILL = "backfill", _("Back-fill of a field")
         SNAPSHOTS = "snapshots", _("Changed mapping applied")
+        UNDO = "undo", _("Undone")
 
     class Status(models.TextChoices):
         RUNNING = "running", _("Running")
@@ -77,6 +78,7 @@ class SyncJob(TenantOwned):
         LEASED = "leased", _("Being worked on")
         DONE = "done", _("Done")
         DEAD = "dead", _("Needs help")
+        DISMISSED = "dismissed", _("Dismissed")
 
     id = models.BigAutoField(primary_key=True)
     connection = models.ForeignKey(CrmConnection, on_delete=models.CASCADE, related_name="jobs")
@@ -94,9 +96,14 @@ class SyncJob(TenantOwned):
     cause = models.CharField(_("cause"), max_length=60, default="", blank=True)
     error = models.TextField(_("problem"), default="", blank=True)
     error_detail = models.TextField(_("technical detail"), default="", blank=True)
+    fingerprint = models.CharField(max_length=24, default="", db_default="", blank=True, editable=False)
+    """Of a dead job: which `FailureCause` it died of. Empty until that is found out."""
+    batch = models.UUIDField(null=True, editable=False)
+    """Of a job that went back to work with others: see `FailureAction`."""
     run = models.ForeignKey(SyncRun, null=True, blank=True, on_delete=models.SET_NULL, related_name="jobs")
     created_at = models.DateTimeField(_("created"), db_default=Now())
     finished_at = models.DateTimeField(_("finished"), null=True)
+    replayed_at = models.DateTimeField(_("put back to work"), null=True)
 
     class Meta:
         db_table = "sync_jobs"
@@ -120,6 +127,13 @@ class SyncJob(TenantOwned):
             models.Index(fields=["lease_until"], name="job_lease", condition=models.Q(state="leased")),
             models.Index(fields=["tenant", "cause", "id"], name="job_dead", condition=models.Q(state="dead")),
             models.Index(fields=["local_record_id", "kind"], name="job_of_record"),
+            models.Index(fields=["tenant", "fingerprint", "id"], name="job_by_cause", condition=models.Q(state="dead")),
+            models.Index(fields=["id"], name="job_unsorted", condition=models.Q(state="dead", fingerprint="")),
+            models.Index(fields=["batch", "state"], name="job_of_batch", condition=models.Q(batch__isnull=False)),
+            models.Index(fields=["finished_at"], name="job_finished", condition=models.Q(finished_at__isnull=False)),
+            models.Index(
+                fields=["connection", "kind"], name="job_dead_of_connection", condition=models.Q(state="dead")
+            ),
         ]
         verbose_name = _("job")
         verbose_name_plural = _("jobs")

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from activities.configuration import InvalidDocument, export, import_document
+from activities.configuration import export, import_document
 from activities.models import DispositionMap
 from integrations import tenancy
 from integrations.models import CrmConnection, Tenant
+from mapping.documents import InvalidDocument
 from mapping.models import ConflictPolicy, FieldMapping, MappingVersion
 from mapping.publishing import add_defaults
 

@@ -25,11 +25,11 @@ from django.utils import timezone
 from django_q.models import OrmQ
 from rest_framework.test import APIClient
 
-from activities import delivering, dialer_webhooks, outside
+from activities import delivering, dialer_webhooks
 from activities.delivering import WAITS, deliver, sweep, tidy
 from activities.dialer_webhooks import FAILED, LOGGED, NEEDS_REVIEW
 from activities.models import Call, DialerEndpoint, DialerMessage
-from integrations import tenancy
+from integrations import outside, signing, tenancy
 from integrations.admin_html import page_url
 from integrations.errors import FixData
 from integrations.models import CrmConnection, Tenant
@@ -288,7 +288,7 @@ def test_many_calls_are_told_in_as_many_statements_as_one(
 
 
 def test_the_signature_is_that_of_the_published_example() -> None:
-    made = dialer_webhooks.signature(SECRET, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
+    made = signing.signature(SECRET, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
     assert made == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
@@ -304,17 +304,17 @@ def test_what_arrives_carries_a_signature_of_exactly_what_arrived(endpoint: Dial
 
 
 def test_the_old_secret_signs_beside_the_new_one_for_a_day() -> None:
-    stored, new = dialer_webhooks.rotated(SECRET, NOW)
-    both = dialer_webhooks.headers(stored, "msg_1", NOW + timedelta(hours=23), b"{}")["webhook-signature"].split()
+    stored, new = signing.rotated(SECRET, NOW)
+    both = signing.headers(stored, "msg_1", NOW + timedelta(hours=23), b"{}")["webhook-signature"].split()
     moment = int((NOW + timedelta(hours=23)).timestamp())
-    assert both == [dialer_webhooks.signature(one, "msg_1", moment, b"{}") for one in (new, SECRET)]
-    assert dialer_webhooks.valid_secrets(stored, NOW + timedelta(hours=25)) == [new]
+    assert both == [signing.signature(one, "msg_1", moment, b"{}") for one in (new, SECRET)]
+    assert signing.valid_secrets(stored, NOW + timedelta(hours=25)) == [new]
 
 
 def test_after_two_rotations_only_the_newest_two_sign() -> None:
-    once, first = dialer_webhooks.rotated(SECRET, NOW)
-    twice, second = dialer_webhooks.rotated(once, NOW)
-    assert dialer_webhooks.valid_secrets(twice, NOW) == [second, first]
+    once, first = signing.rotated(SECRET, NOW)
+    twice, second = signing.rotated(once, NOW)
+    assert signing.valid_secrets(twice, NOW) == [second, first]
 
 
 # --- trying again -----------------------------------------------------------------------------------------------------
@@ -655,7 +655,7 @@ def test_a_changed_secret_is_shown_once_and_the_old_one_goes_on_signing(
     browser.get(url)
     assert fresh(endpoint).secret == SECRET
     shown = browser.post(url, follow=True).content.decode()
-    new, old = dialer_webhooks.valid_secrets(fresh(endpoint).secret, timezone.now())
+    new, old = signing.valid_secrets(fresh(endpoint).secret, timezone.now())
     assert (new in shown, old) == (True, SECRET)
     assert SECRET not in shown
     tell(endpoint)

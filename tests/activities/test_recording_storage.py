@@ -15,9 +15,10 @@ from uuid import uuid4
 
 import pytest
 
-from activities import public_web, storage
-from activities.outside import AddressRefused, NoAnswer
+from activities import storage
 from activities.storage import Storage, StorageProblem, playable
+from integrations import outside
+from integrations.outside import AddressRefused, NoAnswer
 
 GIVEN = "https://recordings.example.com/1.mp3"
 BUCKET = Storage(
@@ -188,11 +189,11 @@ INSIDE = [
 def test_nothing_inside_our_own_network_is_asked(url: str, settings: Any) -> None:
     settings.CRM_ALLOWED_HOSTS = []
     with pytest.raises((AddressRefused, NoAnswer)):
-        public_web.fetch("POST", url, body=b"{}")
+        outside.fetch("POST", url, body=b"{}")
 
 
 def test_a_name_that_leads_inside_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [(2, 1, 6, "", ("93.184.215.14", 443)), (2, 1, 6, "", ("10.1.2.3", 443))]
     monkeypatch.setattr("socket.getaddrinfo", lambda *_a, **_k: found)
     with pytest.raises(AddressRefused):
-        public_web.fetch("POST", "https://rebound.example.com/", body=b"{}")
+        outside.fetch("POST", "https://rebound.example.com/", body=b"{}")

@@ -310,7 +310,7 @@ def test_a_storage_is_tested_with_the_newest_recording(
     person: Client, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from activities import admin_settings
-    from activities.public_web import Answer
+    from integrations.outside import Answer
 
     row = factories.call_settings(tenant)
     assert "No call has a recording yet" in told_by_the_test(person, row)

@@ -12,8 +12,11 @@ from django.db.models import Model
 from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
 
+from integrations.models import CrmConnection
 from tests.factories import World
 
+CONNECTION = {"connection_id"}
+"""The parameter that names the connection whose page it is."""
 ROW = {"object_id", "id"}
 """Parameters that name a row of the model whose page it is."""
 ANY_ROW = {"content_type_id", "object_id"}
@@ -44,8 +47,27 @@ def row_urls(world: World) -> Iterator[str]:
             yield from (_filled(text, sample(world, model)) for model in registered())
         elif len(parameters) == 1 and parameters <= ROW:
             yield _filled(text, sample(world, _model(pattern, prefix)))
+        elif parameters == CONNECTION:
+            yield "/admin/" + _PARAMETER.sub(str(sample(world, CrmConnection).pk), text)
         elif parameters not in NO_ROW:
             pytest.fail(f"The admin's address {text} takes {parameters}: say in {__name__} which row that names.")
+
+
+APPS = ("integrations", "mapping", "sync", "activities", "auth", "django_q")
+
+
+def plain_urls() -> Iterator[str]:
+    """The address of every page that needs no row: the first page, lists, pages to add, pages of their own."""
+    for prefix, pattern in _patterns(admin.site.get_urls(), ""):
+        text, parameters = prefix + str(pattern.pattern), set(_PARAMETER.findall(str(pattern.pattern)))
+        if parameters == {"app_label"} or "app_label" in text:
+            yield from (f"/admin/{label}/" for label in APPS)
+        elif not parameters and "(?P<" not in text and pattern.name not in NO_PAGES:
+            yield "/admin/" + text
+
+
+NO_PAGES = {"logout", "jsi18n", "search", "autocomplete", "login"}
+"""Answers to programs, and what a signed-in person only passes through."""
 
 
 def _filled(text: str, row: Model) -> str:
@@ -68,6 +90,12 @@ def _model(pattern: URLPattern, prefix: str) -> type[Model]:
     if owner is not None:
         return owner.model  # type: ignore[no-any-return]
     return next(one for one in registered() if prefix == f"{one._meta.app_label}/{one._meta.model_name}/")
+
+
+def leaving(response: Any) -> str:
+    """Where a page of ours sends the browser on to."""
+    found: str = response["Refresh"].partition("url=")[2]
+    return found
 
 
 def html(client: Client, url: str) -> str:

@@ -157,6 +157,7 @@ def first_page(person: Any) -> str:
 
 
 def test_failed_events_stand_on_the_first_page_with_the_way_to_them(told: CrmConnection, tenant: Tenant) -> None:
+    factories.cursor(told)
     factories.dead_job(told, kind="fetch", key="people")
     factories.event(told, state="failed", error="1: refused")
     shown = first_page(factories.tenant_admin(tenant))

@@ -10,7 +10,7 @@ from activities.models import DispositionMap
 from integrations import tenancy
 from integrations.models import CrmConnection, Tenant
 from mapping.compiled import MappingError, Problem
-from mapping.models import ConflictPolicy, FieldMapping, MappingVersion
+from mapping.models import FieldMapping, MappingVersion
 from tests import factories
 from tests.admin import pages
 from tests.admin.conftest import SignIn
@@ -127,7 +127,7 @@ def test_a_row_that_cannot_be_published_is_told_and_undone(
     def refuse(*_args: Any, **_kwargs: Any) -> None:
         raise MappingError([Problem("title", "path", "Somebody else was faster.")])
 
-    monkeypatch.setattr("mapping.admin.publish", refuse)
+    monkeypatch.setattr("mapping.admin_rows.publish", refuse)
     for url, data in (
         (ADD, GOOD),
         (pages.page(FieldMapping, "delete", ours[FieldMapping].pk), {"post": "yes"}),
@@ -171,37 +171,7 @@ def test_a_row_keeps_its_tenant_and_crm(support_client: Client, ours: World, ten
     assert (kept.tenant_id, kept.crm_provider) == (tenant.pk, "hubspot")
 
 
-# --- policies and dispositions ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("overrides", "problem"),
-    [
-        ('{"no_such": "crm_wins"}', "no_such"),
-        ('{"company": "coin_toss"}', "coin_toss"),
-        ('["company"]', "Write a JSON object"),
-    ],
-)
-def test_a_policy_for_what_does_not_exist_is_refused(
-    overrides: str, problem: str, admin_client: Client, ours: World
-) -> None:
-    url = pages.page(ConflictPolicy, "change", ours[ConflictPolicy].pk)
-    response = admin_client.post(url, {"default": "crm_wins", "overrides": overrides})
-    assert response.status_code == 200
-    assert problem in " ".join(response.context["adminform"].form.errors["overrides"])
-
-
-def test_a_tenant_has_one_policy(admin_client: Client, ours: World) -> None:
-    response = admin_client.post("/admin/mapping/conflictpolicy/add/", {"default": "crm_wins", "overrides": ""})
-    assert response.status_code == 200
-    assert response.context["adminform"].form.errors
-
-
-def test_an_empty_policy_is_none(admin_client: Client, tenant: Tenant, ours: World) -> None:
-    url = pages.page(ConflictPolicy, "change", ours[ConflictPolicy].pk)
-    assert admin_client.post(url, {"default": "dialer_wins", "overrides": ""}).status_code == 302
-    with tenancy.everyone():
-        assert ConflictPolicy.objects.get(tenant=tenant).overrides == {}
+# --- dispositions ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -108,14 +108,19 @@ def _fill(ours: World) -> None:
         factories.call_job(linked, called)
         factories.link(linked, called, crm_object_type="calls", crm_record_id=f"call-{number}")
         factories.api_key(owner)
+        factories.invitation(owner)
+        factories.audit_entry(owner)
         factories.user(f"person-{number}", tenants=(owner,))
         of_connection: list[Callable[[CrmConnection], Any]] = [
+            factories.exchange,
             factories.breaker, factories.rate_window, factories.usage, factories.crm_field, factories.run, factories.event,
             factories.cursor, factories.dead_job, factories.consent_attempt, factories.schema_change, factories.crm_object,
-            factories.certificate, factories.rehearsal, factories.crm_agent, factories.agent_override,
+            factories.certificate, factories.rehearsal, factories.undo, factories.crm_agent, factories.agent_override,
         ]  # fmt: skip
         for make in of_connection:
             make(linked)
+        factories.alert(linked)
+        factories.alert_settings(owner)
         factories.mapping(owner)
         factories.mapping_version(owner)
         factories.disposition(owner)
@@ -124,8 +129,11 @@ def _fill(ours: World) -> None:
         factories.play(called)
         factories.call_stage(called)
         factories.retention_run(owner)
+        factories.failure_action(owner)
+        factories.deployment(f"v{number}")
         factories.dialer_message(factories.dialer_endpoint(owner))
         factories.conflict(record, person)
+        factories.decision(linked)
         factories.quarantine(record, person)
         factories.change(person)
         factories.review(person)

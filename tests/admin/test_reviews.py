@@ -6,7 +6,7 @@ from django.test import Client
 
 from integrations import tenancy
 from integrations.models import CrmConnection
-from sync.models import Contact, MatchReview
+from sync.models import Contact, MatchReview, Quarantine
 from tests import factories
 from tests.admin import pages
 from tests.factories import World
@@ -98,3 +98,33 @@ def test_open_questions_come_first_and_an_empty_list_says_what_it_is_for(admin_c
     with tenancy.everyone():
         MatchReview.objects.all().delete()
     assert "Nobody has to decide anything here" in pages.html(admin_client, pages.page(MatchReview, "changelist"))
+
+
+def test_after_an_answer_the_next_question_comes_by_itself(admin_client: Client, ours: World) -> None:
+    first = ours[MatchReview]
+    second = factories.review(first.contact, score=0.5)
+    assert admin_client.get(pages.page(MatchReview, "in_turn"))["Location"] == pages.page(
+        MatchReview, "change", first.pk
+    )
+    skipped = admin_client.get(pages.page(MatchReview, "skip", first.pk))
+    assert skipped["Location"] == pages.page(MatchReview, "change", second.pk)
+    answer = admin_client.post(pages.page(MatchReview, "different_people", first.pk), follow=True)
+    assert answer.redirect_chain[-1][0] == pages.page(MatchReview, "change", second.pk)
+    assert "They stay two contacts. 1 is left, this is the next." in answer.content.decode()
+    assert "Nothing else waits for a decision." in answered(admin_client, second, "different_people")
+
+
+def test_what_differs_between_two_people_is_marked(admin_client: Client, ours: World) -> None:
+    shown = pages.html(admin_client, pages.page(MatchReview, "change", ours[MatchReview].pk))
+    assert '<mark class="db-diff">' in shown
+
+
+def test_quarantined_fields_are_released_one_after_the_other(admin_client: Client, ours: World) -> None:
+    first = ours[Quarantine]
+    other = factories.quarantine(first.record, first.contact, field="title", ours="Buyer", theirs="BUYER")
+    shown = pages.html(admin_client, pages.page(Quarantine, "change", other.pk))
+    assert "HubSpot made of it" in shown
+    assert '<mark class="db-diff">' in shown
+    assert admin_client.get(pages.page(Quarantine, "in_turn"))["Location"] == pages.page(Quarantine, "change", other.pk)
+    answer = admin_client.post(pages.page(Quarantine, "release", other.pk), follow=True)
+    assert answer.redirect_chain[-1][0] == pages.page(Quarantine, "change", first.pk)

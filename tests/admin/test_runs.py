@@ -1,13 +1,18 @@
 """Runs are paused and resumed by a button that asks; certificates are shown, and can be asked for again."""
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client
+from pytest_django import DjangoAssertNumQueries
 
 from integrations import tenancy
-from integrations.models import Tenant
+from integrations.models import CrmConnection, Tenant
 from sync.models import SyncJob, SyncRun
 from tests import factories
 from tests.admin.pages import page
+
+PARTS = "/admin/sync/syncrun/progress/"
 
 
 @pytest.fixture
@@ -68,3 +73,85 @@ def test_a_certificate_names_what_was_wrong_and_can_be_asked_for_again(client: C
     with tenancy.everyone():
         job = SyncJob.objects.get()
     assert (job.kind, job.key) == ("reconcile", "contacts")
+
+
+# --- progress that keeps itself up to date ----------------------------------------------------------------------------
+
+
+def test_a_run_shows_how_far_it_is_how_fast_and_what_went_wrong(client: Client, tenant: Tenant) -> None:
+    row = factories.connection(tenant)
+    made = factories.run(row, status="running", expected=400, created=100, unchanged=0, errored=3, mapping_version=7)
+    with tenancy.everyone():
+        SyncRun.objects.filter(pk=made.pk).update(started_at=factories.now() - timedelta(minutes=10))
+    factories.dead_job(row, key="1", run=made, cause="invalid_data")
+    shown = client.get(page(SyncRun, "change", made.pk)).content.decode()
+    words = (
+        "100 of 400 · 10 a minute · about 30 minutes left", "3 records have a value", "1 job needs help: invalid_data",
+        "version 7", page(SyncRun, "pause", made.pk),
+    )  # fmt: skip
+    assert [one for one in words if one not in shown] == []
+
+
+def test_the_parts_of_a_page_are_asked_for_together_until_their_runs_end(client: Client, tenant: Tenant) -> None:
+    row = factories.connection(tenant)
+    running, ended = factories.run(row, status="running"), factories.run(row, object_type="deals", status="done")
+    answer = client.get(
+        PARTS, {"part": [f"run-{running.pk}", f"run-{ended.pk}", f"runpage-{running.pk}", "run-x", "?"]}
+    )
+    shown = answer.content.decode()
+    assert shown.count(f'data-live-url="{PARTS}"') == 2
+    assert all(f'id="{part}"' in shown for part in (f"run-{running.pk}", f"run-{ended.pk}", f"runpage-{running.pk}"))
+
+
+def test_progress_of_another_tenants_run_does_not_exist(client: Client, stranger: Tenant) -> None:
+    theirs = factories.run(factories.connection(stranger), status="running")
+    assert client.get(PARTS, {"part": f"run-{theirs.pk}"}).content == b""
+
+
+def test_the_list_says_what_a_run_is_where_there_is_none(client: Client) -> None:
+    assert "A run is one pass over the records" in client.get(page(SyncRun, "changelist")).content.decode()
+
+
+# --- the connection's page --------------------------------------------------------------------------------------------
+
+
+def test_a_connection_names_its_state_its_next_step_and_what_goes_on(client: Client, tenant: Tenant) -> None:
+    row = factories.connection(tenant)
+    factories.job(row, kind="prepare", key="all")
+    shown = client.get(page(CrmConnection, "change", row.pk)).content.decode()
+    words = (
+        "Continue setup", "Setting the account up", "Waits for a worker", "What is synced", "How changes reach us",
+        "Limits of the day", "Quotas of the CRM", f'data-live-url="{page(CrmConnection, "change", row.pk)}"',
+    )  # fmt: skip
+    assert [one for one in words if one not in shown] == []
+
+
+@pytest.mark.parametrize(
+    ("status", "button"),
+    [("needs_reconnecting", "Connect again"), ("paused", "Resume"), ("connected", "Sync now")],
+)
+def test_the_next_step_of_a_connection_fits_its_state(client: Client, tenant: Tenant, status: str, button: str) -> None:
+    row = factories.connection(tenant, status=status)
+    factories.cursor(row)
+    shown = client.get(page(CrmConnection, "change", row.pk)).content.decode()
+    assert f'">{button}</a>' in shown
+    assert "Continue setup" not in shown
+
+
+def test_only_the_head_is_asked_for_again(client: Client, tenant: Tenant) -> None:
+    row = factories.connection(tenant)
+    part = client.get(page(CrmConnection, "change", row.pk), headers={"X-Live": "1"}).content.decode()
+    assert part.strip().startswith('<section class="db-box" id="going-on"')
+
+
+@pytest.mark.parametrize("live", [{}, {"X-Live": "1"}], ids=["page", "head"])
+def test_a_connections_page_takes_few_queries(
+    client: Client, tenant: Tenant, live: dict[str, str], django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    row = factories.connection(tenant)
+    for number in range(5):
+        factories.run(row, status="running" if number == 0 else "done")
+        factories.schema_change(row, f"field-{number}")
+        factories.cursor(row, f"poll:{number}")
+    with django_assert_max_num_queries(15):
+        client.get(page(CrmConnection, "change", row.pk), headers=live)

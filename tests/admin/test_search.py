@@ -11,8 +11,8 @@ from django.test.utils import CaptureQueriesContext
 from activities.models import Call
 from integrations import tenancy
 from integrations.models import CrmConnection, Tenant
-from sync.admin_contacts import matching
 from sync.models import Contact, FieldChange, InboxEvent, SyncJob, SyncRecord
+from sync.records_search import matching
 from tests import factories
 from tests.admin import pages
 from tests.admin.conftest import SignIn

@@ -95,6 +95,34 @@ def test_a_job_whose_twin_is_waiting_stays_and_is_counted(ours: CrmConnection) -
     assert (told["replayed"], told["twins"]) == (0, 1)
 
 
+def test_the_dead_jobs_of_one_contact_are_one_try_and_the_others_are_over_with_it(
+    ours: CrmConnection, at_large: None
+) -> None:
+    kill(ours, "1", kind="push", payload={"new": True})
+    kill(ours, "1", "1", kind="push")
+    assert dead_letters.replay(dead_letters.dead()) == dead_letters.Replayed(1, 0, 2)
+    assert list(SyncJob.objects.order_by("pk").values_list("state", "payload")) == [
+        ("ready", {"new": True}),
+        ("done", {}),
+        ("done", {}),
+    ]
+
+
+def test_a_dead_job_that_would_do_more_than_its_twin_stays(ours: CrmConnection, at_large: None) -> None:
+    kill(ours, "1", kind="push", payload={"new": True})
+    factories.job(ours, kind="push", key="1")
+    assert dead_letters.replay(dead_letters.dead()).twins == 1
+    assert sorted(SyncJob.objects.values_list("state", flat=True)) == ["dead", "ready"]
+
+
+def test_a_twin_looks_up_what_a_dead_job_may_have_written(ours: CrmConnection, at_large: None) -> None:
+    first = timezone.now() - timedelta(hours=3)
+    kill(ours, "1", kind="push", first_attempt_at=first)
+    factories.job(ours, kind="push", key="1")
+    dead_letters.replay(dead_letters.dead())
+    assert SyncJob.objects.get(state="ready").first_attempt_at == first
+
+
 def test_only_what_was_asked_for_is_tried_again(ours: CrmConnection, theirs: CrmConnection) -> None:
     kill(ours, "refused")
     kill(ours, "down", cause="unavailable")
@@ -156,30 +184,6 @@ def client(tenant: Tenant) -> Client:
     made = Client()
     made.force_login(factories.tenant_admin(tenant))
     return made
-
-
-CAUSES = "admin:sync_syncjob_by_cause"
-
-
-def test_a_whole_cause_is_tried_again_after_a_question(
-    client: Client, ours: CrmConnection, theirs: CrmConnection
-) -> None:
-    kill(ours, "1", "2")
-    kill(ours, "3", cause="unavailable")
-    kill(theirs, "4")
-    page = client.get(reverse(CAUSES)).content.decode()
-    assert "invalid_data" in page
-    assert "stranger" not in page
-    asked = reverse(CAUSES) + "?cause=invalid_data&provider=hubspot"
-    assert "2 jobs" in client.get(asked).content.decode()
-    assert set(states().values()) == {"dead"}
-    answer = client.post(asked, follow=True).content.decode()
-    assert "2 jobs are tried again" in answer
-    assert states() == {"1": "ready", "2": "ready", "3": "dead", "4": "dead"}
-
-
-def test_without_dead_jobs_the_page_says_so(client: Client, ours: CrmConnection) -> None:
-    assert "Nothing needs help" in client.get(reverse(CAUSES)).content.decode()
 
 
 def test_a_selection_says_what_stays_dead_for_good(client: Client, ours: CrmConnection) -> None:

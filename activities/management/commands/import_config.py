@@ -6,8 +6,9 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from activities.configuration import InvalidDocument, import_document, problems_of
+from activities.configuration import import_document, problems_of
 from integrations.commands import JsonCommand, tenant_by_slug
+from mapping.documents import InvalidDocument
 
 
 class Command(JsonCommand):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from integrations import errors
+from integrations import errors, exchanges
 from integrations.records import FollowUp, Meeting, RecordWrite, Written
 
 Write = TypeVar("Write", bound=RecordWrite | Meeting | FollowUp)
@@ -20,7 +20,8 @@ def write_each(writes: Sequence[Write], write: Callable[[Write], Written]) -> li
     done: list[Written] = []
     for place, one in enumerate(writes):
         try:
-            done.append(write(one))
+            with exchanges.about(one.key):
+                done.append(write(one))
         except (errors.FixData, errors.Gone, errors.Stale) as error:
             done.append(Written(one.key, error=error))
         except errors.FixConfig as error:

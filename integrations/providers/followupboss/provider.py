@@ -8,7 +8,7 @@ from typing import Any
 import requests
 from django.conf import settings
 
-from integrations import errors
+from integrations import errors, exchanges
 from integrations.providers.base import Api, CrmProvider, TokenCall
 from integrations.providers.followupboss import call_events, defaults, failures, oauth, quotas, webhooks
 from integrations.providers.followupboss.activities import KINDS, ActivityReader, Kind
@@ -259,7 +259,11 @@ class Provider(CrmProvider):
         self.hooks.unsubscribe()
 
     def log_calls(self, calls: Sequence[CallActivity]) -> list[Written]:
-        return [self._calls.log(call) for call in calls]
+        return [self._log(call) for call in calls]
+
+    def _log(self, call: CallActivity) -> Written:
+        with exchanges.about(call.key):
+            return self._calls.log(call)
 
     def book_meetings(self, meetings: Sequence[Meeting]) -> list[Written]:
         return self._appointments.book(meetings)

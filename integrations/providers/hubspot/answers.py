@@ -151,7 +151,9 @@ def by_category(problem: Problem, status: int | None = None) -> errors.CrmError 
     if problem.category == "VALIDATION_ERROR":
         message = f"HubSpot refused the data: {problem.message}"
         cause = UNKNOWN_PROPERTY if UNKNOWN_PROPERTY_CODE in problem.codes else ""
-        return errors.FixData(message, fields=problem.fields, detail=detail, status=status, cause=cause)
+        refused = errors.FixData(message, fields=problem.fields, detail=detail, status=status, cause=cause)
+        refused.code = "+".join(sorted(set(problem.codes)))
+        return refused
     existing = existing_id(problem.message)
     if existing:
         message = f"HubSpot already has this record under the id {existing}. Link to that one instead."

@@ -161,6 +161,10 @@ class Provider(CrmProvider):
         return answers.classify(response)
 
     @classmethod
+    def reads(cls, method: str, path: str) -> bool:
+        return super().reads(method, path) or path.partition("?")[0].endswith(("/search", "/read"))
+
+    @classmethod
     def buckets(cls, method: str, path: str) -> tuple[str, ...]:
         return ("search",) if path.partition("?")[0].endswith("/search") else ("default",)
 

@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django_q.cluster import Cluster
 from django_q.conf import Conf
 
+from sync import deployments
 from sync.pulse import run_watched_cluster
 from sync.supervisor import Supervisor
 from sync.ticker import BEAT_EVERY, Beat, Duty, Ticker, queue_duties
@@ -62,7 +63,10 @@ def _supervise(cluster: str, grace: float) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, supervisor.request_stop)
     beat = Beat(supervisor.silent_for)
-    duties = [Duty("beat of the cluster", BEAT_EVERY, beat.write)]
+    duties = [
+        Duty("beat of the cluster", BEAT_EVERY, beat.write),
+        Duty("note of the version at work", 3600.0, deployments.note),
+    ]
     if cluster == Conf.PREFIX:
         duties += queue_duties()
     ticker = Ticker(duties, at_the_end=beat.erase)

@@ -1,4 +1,4 @@
-"""A POST to an address that a tenant chose, and nowhere else: it must not become a way into the network that we run in.
+"""A request to an address that a tenant chose, and nowhere else: it must not become a way into the network that we run in.
 
 Only https, and only addresses of the public internet, looked at after the name was resolved; the connection then goes to the very
 address that was looked at, so that a name which resolves differently the second time gains nothing. Redirects are not followed,
@@ -42,8 +42,14 @@ class NoAnswer(OSError):
 @dataclass(frozen=True, slots=True)
 class Answer:
     status: int
-    text: str
-    """The beginning of the body, on one line."""
+    body: bytes
+    """At most as much as was asked for."""
+
+    @property
+    def text(self) -> str:
+        """What was read, on one line."""
+        words = " ".join(self.body.decode("utf-8", "replace").split())
+        return "".join(letter for letter in words if letter.isprintable())
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,46 +131,66 @@ def trust() -> ssl.SSLContext:
 
 def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
     """Raises AddressRefused and NoAnswer. An answer of any status is an answer."""
+    return fetch("POST", url, body=body, headers=headers, seconds=LONGEST, most=MOST_READ)
+
+
+def fetch(
+    method: str,
+    url: str,
+    *,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    seconds: float = 5.0,
+    most: int = 64 * 1024,
+) -> Answer:
+    """Raises AddressRefused and NoAnswer. `seconds` is for all of it but the look-up of the name; `most` bytes are read."""
     place = place_of(url)
+    said = {"User-Agent": "Dialbridge", **(headers or {})}
     try:
-        return _exchange(place, body, headers)
+        return _exchange(place, method, body, said, seconds, most)
     except socket.gaierror as error:
         raise NoAnswer(f"The name {place.host} is not known. Check the address.") from error
     except TimeoutError as error:
-        raise NoAnswer(f"{place.host} did not answer within {TIMEOUT:.0f} seconds.") from error
+        raise NoAnswer(f"{place.host} did not answer within {min(seconds, TIMEOUT):g} seconds.") from error
     except ssl.SSLCertVerificationError as error:
         raise NoAnswer(f"The certificate of {place.host} is not valid: {error.verify_message}.") from error
     except (OSError, http.client.HTTPException, UnicodeError) as error:
         raise NoAnswer(f"The connection to {place.host} failed ({type(error).__name__}).") from error
 
 
-def _exchange(place: Place, body: bytes, headers: Mapping[str, str]) -> Answer:
-    connection = http.client.HTTPConnection(place.host, place.port, timeout=TIMEOUT)
+def _exchange(
+    place: Place, method: str, body: bytes | None, headers: Mapping[str, str], seconds: float, most: int
+) -> Answer:
+    patience = min(TIMEOUT, seconds)
+    connection = http.client.HTTPConnection(place.host, place.port, timeout=patience)
     connection.default_port = DEFAULT_PORTS[place.scheme]  # else the port would stand in the Host header
-    plain = socket.create_connection((resolved(place), place.port), TIMEOUT)
+    plain = socket.create_connection((resolved(place), place.port), patience)
     # It runs from the first byte on, since a handshake may dawdle as well, and has a handle of its own, since TLS takes the first.
-    handle = plain.dup()
-    cut_off = threading.Timer(LONGEST, _cut, [handle])
+    handle, is_over = plain.dup(), threading.Event()
+    cut_off = threading.Timer(seconds, _cut, [handle, is_over])
     cut_off.daemon = True
     cut_off.start()
     try:
         connection.sock = trust().wrap_socket(plain, server_hostname=place.host) if place.scheme == "https" else plain
-        connection.request("POST", place.path, body, dict(headers))
+        connection.request(method, place.path, body, dict(headers))
         response = connection.getresponse()
-        return Answer(response.status, _line(response.read(MOST_READ)))
+        answer = Answer(response.status, response.read(most))
+    except (OSError, http.client.HTTPException) as error:
+        if is_over.is_set():
+            raise TimeoutError from error
+        raise
     finally:
         cut_off.cancel()
         connection.close()
         plain.close()
         handle.close()
+    if is_over.is_set():
+        raise TimeoutError  # what was read may be a part only
+    return answer
 
 
-def _cut(handle: socket.socket) -> None:
+def _cut(handle: socket.socket, is_over: threading.Event) -> None:
     """Ends whatever another thread waits for."""
+    is_over.set()
     with contextlib.suppress(OSError):  # it is over already
         handle.shutdown(socket.SHUT_RDWR)
-
-
-def _line(raw: bytes) -> str:
-    text = " ".join(raw.decode("utf-8", "replace").split())
-    return "".join(letter for letter in text if letter.isprintable())
