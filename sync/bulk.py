@@ -24,7 +24,7 @@ Row = TypeVar("Row", bound=models.Model)
 
 
 def read(model: type[Row], where: str, params: Sequence[Any]) -> list[Row]:
-    """Whole rows by a condition in SQL that is asked very often; it has to name the tenant itself."""
+    """Whole rows by a condition in SQL that is asked very often; it has to name the tenant itself. JSON columns come as text."""
     statement, names = _select_of(model)
     with prepared.cursor() as sql:
         sql.execute(f"{statement} WHERE {where}", params)
