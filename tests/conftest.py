@@ -10,6 +10,7 @@ from django.test import TransactionTestCase
 from integrations import registry, tenancy
 from integrations.models import ApiKey, CrmConnection, Tenant
 from integrations.sandbox.server import SandboxServer
+from tests import migrated
 from tests.fake_crm.provider import FakeService
 from tests.providers.harness import serve
 
@@ -94,6 +95,13 @@ def _quick_clearing() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", clear)
         yield
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None, django_db_blocker: Any) -> None:
+    """Test databases are copies of a migrated one."""
+    with django_db_blocker.unblock():
+        database.settings_dict["TEST"]["TEMPLATE"] = migrated.ensure()
 
 
 @pytest.fixture(scope="session")

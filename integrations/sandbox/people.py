@@ -19,6 +19,8 @@ from phonenumbers import PhoneNumber, PhoneNumberFormat
 from integrations.sandbox.people_data import COMPANIES, COUNTRIES, MAIL_DOMAINS, RUBBISH_PHONES, TITLES, Country
 
 COMMON_EVERY = 50
+SHARE = 1.0
+"""How much of its people a CRM starts with. Tests that look at one of them take a small part."""
 COMMON_CLASS = 3
 CLASSES = 4
 
@@ -44,6 +46,11 @@ class Person:
     do_not_call: bool
     duplicate_of: int | None
     """Number of the earlier entry that is the same person under another spelling of e-mail and phone."""
+
+
+def part(count: int) -> int:
+    """How many of so many people a CRM starts with here."""
+    return max(1, round(count * SHARE))
 
 
 def people(count: int, seed: int) -> list[Person]:

@@ -62,6 +62,7 @@ def test_an_account_belongs_to_one_tenant_only(case: Case, stranger: Tenant) -> 
         connect(stranger, case.slug, case.credential)
 
 
+@pytest.mark.whole_crm
 def test_everybody_is_read_and_a_second_full_run_writes_nothing(case: Case) -> None:
     first = [pull(case.row, kind, PATIENCE).run for kind in case.provider.person_types]
     assert sum(run.created for run in first) >= 1000

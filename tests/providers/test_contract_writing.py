@@ -151,6 +151,7 @@ def test_everybody_who_may_own_a_record_is_known_by_address(case: Case) -> None:
     assert sum("@" in user.email for user in users) >= len(users) - 1
 
 
+@pytest.mark.whole_crm
 def test_all_ids_are_listed_cheaply(case: Case) -> None:
     kind = kind_of(case)
     listed = [record_id for page in case.provider.ids(kind) for record_id in page]

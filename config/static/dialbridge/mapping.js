@@ -9,6 +9,7 @@ const live = document.getElementById("me-live");
 let timer = 0;
 let asked = 0;
 let renewing = false;
+const waiting = [];
 const typed = new Map();
 
 const form = () => document.getElementById("mapping");
@@ -33,9 +34,10 @@ async function send(part, button) {
 
 /* --- taking in --------------------------------------------------------------------------------------------------- */
 
+/* What is pressed while an answer is on its way is done after it: no press is lost. */
 async function renew(button) {
     window.clearTimeout(timer);
-    if (renewing) return;
+    if (renewing) { waiting.push(button); return; }
     renewing = true;
     form().setAttribute("aria-busy", "true");
     try {
@@ -45,6 +47,7 @@ async function renew(button) {
         form().removeAttribute("aria-busy");
     }
     if (typed.size) { retype(); soon(); }
+    if (waiting.length) await renew(waiting.shift());
 }
 
 /* What somebody typed while the answer was on its way. */

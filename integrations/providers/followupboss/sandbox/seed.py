@@ -6,7 +6,7 @@ The owner's key sees everybody, the agent's only the people assigned to or share
 from datetime import UTC, datetime, timedelta
 
 from integrations.providers.followupboss.sandbox.shapes import EMPTY, checked_list
-from integrations.sandbox.people import Person, people
+from integrations.sandbox.people import Person, part, people
 from integrations.sandbox.store import Document, Store
 
 ACCOUNT = {
@@ -59,7 +59,7 @@ def fill(store: Store, now: float) -> None:
         store.put("customfields", str(number), field)
     for number, (name, of_stage, newer) in enumerate(SMART_LISTS, start=1):
         store.put("smartlists", str(number), {"id": number, "name": name, "stage": of_stage, "fub2": newer})
-    for person in people(PEOPLE, SEED):
+    for person in people(part(PEOPLE), SEED):
         number = store.next_number("people", FIRST_PERSON)
         store.put("people", str(number), _document(number, person))
 

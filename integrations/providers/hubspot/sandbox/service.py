@@ -28,7 +28,7 @@ from integrations.providers.hubspot.sandbox.search import Search
 from integrations.providers.hubspot.sandbox.timeline import Timelines
 from integrations.providers.hubspot.sandbox.trade import seed_trade
 from integrations.providers.hubspot.sandbox.webhooks import Webhooks
-from integrations.sandbox.people import Person, people
+from integrations.sandbox.people import Person, part, people
 
 CONTACTS = 1_200
 PEOPLE_SEED = 22
@@ -90,7 +90,7 @@ class Sandbox(Webhooks, Timelines, Consents, Batches, ByHand, Search, Catalogue,
 
     def _seed_contacts(self) -> None:
         taken: set[str] = set()
-        for person in people(CONTACTS, PEOPLE_SEED):
+        for person in people(part(CONTACTS), PEOPLE_SEED):
             properties = _contact(person)
             # HubSpot keeps an address with one contact only: the duplicate has to live without.
             if properties["email"] in taken:

@@ -7,7 +7,7 @@ from integrations.providers.salesforce.sandbox.objects import LEAD_STATUSES, STA
 from integrations.providers.salesforce.sandbox.org import Org
 from integrations.providers.salesforce.sandbox.soql import stamp
 from integrations.providers.salesforce.sandbox.tokens import CLIENT_ID, KEYS, REFRESH, REFRESH_TOKEN, USERNAME, make_key
-from integrations.sandbox.people import Person, people
+from integrations.sandbox.people import Person, part, people
 
 LEADS, CONTACTS, SEED = 1_110, 160, 11
 DEALS = 6
@@ -40,15 +40,16 @@ class Seeder:
         self._rights(users[0])
         queue = self._save("Group", {"Name": "Unassigned Leads"})
         self._org.store.put(REFRESH, REFRESH_TOKEN, {"user_id": users[0]})
-        everybody = people(LEADS + CONTACTS, SEED)
+        leads = part(LEADS)
+        everybody = people(leads + part(CONTACTS), SEED)
         owners = users[1:5]
         contacts = [
             self._contact(person, owners[number % 4], _moment(number))
-            for number, person in enumerate(everybody[LEADS:])
+            for number, person in enumerate(everybody[leads:])
         ]
-        for number, person in enumerate(everybody[:LEADS]):
+        for number, person in enumerate(everybody[:leads]):
             owner = queue if number % QUEUE_EVERY == 7 else owners[number % 4]
-            heir = contacts[number % CONTACTS] if number % CONVERTED_EVERY == 11 else ""
+            heir = contacts[number % len(contacts)] if number % CONVERTED_EVERY == 11 else ""
             self._lead(person, owner, _moment(number), LEAD_STATUSES[number % 2], heir)
         self._deals(owners[0], contacts)
 
