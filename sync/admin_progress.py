@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.db.models import Count
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.safestring import SafeString, mark_safe
@@ -40,8 +40,10 @@ def head(run: SyncRun, *, may_change: bool) -> SafeString:
 
 
 def answer(request: HttpRequest, *, may_change: bool) -> HttpResponse:
-    """The parts of a page that it asks for again, for runs that the person may see."""
+    """The parts of a page that it asks for again, for runs that the person may see. Raises Http404 where none is named."""
     asked = [part.partition("-") for part in request.GET.getlist("part")[:MOST_PARTS]]
+    if not asked:
+        raise Http404(_("This page is part of another: open the runs instead."))
     ids = {name: [int(pk) for kind, _dash, pk in asked if kind == name and pk.isdigit()] for name in (CELL, HEAD)}
     rows = SyncRun.objects.filter(pk__in=[*ids[CELL], *ids[HEAD]]).select_related("connection")
     found = rows.defer(*(f"connection__{name}" for name in SECRET_COLUMNS)).in_bulk()

@@ -28,6 +28,7 @@ logger = logging.getLogger("dialbridge.supervisor")
 # What the cluster writes. A knock only tells the cluster itself whether anybody still reads.
 ALIVE, BROKEN, KNOCK = b"a", b"b", b"k"
 LOOK_EVERY = 0.25  # seconds
+STARTS_WITHIN = 60.0  # seconds to the first sign of life, since a busy machine imports slowly
 STEADY_AFTER = 30.0  # seconds; a cluster that lived this long was no failed start
 LONGEST_PAUSE = 30.0  # seconds
 GROUP_ENDS_WITHIN = 0.5  # seconds from SIGKILL; zombies that nobody collects would keep the group for ever
@@ -103,9 +104,11 @@ class Supervisor:
         allowed_silence: float,
         grace: float,
         environment: Mapping[str, str] | None = None,
+        starts_within: float = STARTS_WITHIN,
     ) -> None:
         self._command = command
         self._environment = environment
+        self._starts_within = starts_within
         self._allowed_silence = allowed_silence
         self._grace = grace
         self._stop_requests = 0
@@ -139,17 +142,18 @@ class Supervisor:
 
     def _watch(self, cluster: ClusterProcess) -> str | None:
         """Returns what is wrong, or None when it is time to stop."""
-        last_sign = cluster.started
+        last_sign, allowed_silence = cluster.started, max(self._allowed_silence, self._starts_within)
         while not self._stop_requests:
             signs = cluster.read_signs(LOOK_EVERY)
             now = time.monotonic()
             if ALIVE in signs:
                 last_sign = self._last_sign = now
+                allowed_silence = self._allowed_silence
             reason = why_replace(
                 exit_code=cluster.exit_code(),
                 signs=signs,
                 silent_for=now - last_sign,
-                allowed_silence=self._allowed_silence,
+                allowed_silence=allowed_silence,
             )
             if reason:
                 return reason

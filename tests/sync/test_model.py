@@ -8,7 +8,7 @@ import pytest
 
 from tests.sync.model.running import run
 
-EXAMPLES, STEPS = 48, 50
+EXAMPLES, STEPS = 56, 50
 FEWEST = 2000
 
 

@@ -64,10 +64,12 @@ class Scripted:
 
 
 @contextmanager
-def supervised(script: str, tmp_path: Path, *, allowed_silence: float = 60, grace: float = 5) -> Iterator[Scripted]:
+def supervised(
+    script: str, tmp_path: Path, *, allowed_silence: float = 60, grace: float = 5, starts_within: float = 0
+) -> Iterator[Scripted]:
     log = tmp_path / "log"
     command = [sys.executable, "-S", "-E", "-c", PREAMBLE + script, str(log)]
-    supervisor = Supervisor(command, allowed_silence=allowed_silence, grace=grace)
+    supervisor = Supervisor(command, allowed_silence=allowed_silence, grace=grace, starts_within=starts_within)
     thread = threading.Thread(target=supervisor.run)
     thread.start()
     try:
@@ -104,6 +106,13 @@ def test_a_cluster_with_signs_of_life_is_left_alone(tmp_path: Path) -> None:
         silent_for = scripted.supervisor.silent_for()
     assert silent_for is not None
     assert silent_for < 0.6
+
+
+def test_a_cluster_may_take_longer_to_start_than_it_may_be_silent_later(tmp_path: Path) -> None:
+    script = 'say("started")\ntime.sleep(1)\nos.write(pipe, b"a")\nsay("awake")\ntime.sleep(60)'
+    with supervised(script, tmp_path, allowed_silence=0.4, starts_within=60) as scripted:
+        wait_until(lambda: len(scripted.said("started")) > 1, "a second cluster")
+        assert scripted.said("awake") == scripted.said("started")[:1]
 
 
 def test_a_knock_is_no_sign_of_life(tmp_path: Path) -> None:
