@@ -12,6 +12,7 @@ from activities.admin_desk import last_calls
 from activities.admin_dispositions import DispositionMapAdmin
 from activities.admin_effects import DispositionEffectAdmin
 from activities.admin_notes import NotesPages
+from activities.admin_person import PersonPages
 from activities.admin_recordings import RecordingPlayAdmin, RetentionRunAdmin
 from activities.admin_settings import CallSettingsAdmin
 from activities.admin_stages import CallStageAdmin
@@ -75,7 +76,7 @@ class CallSettingsWithNotes(NotesPages, CallSettingsAdmin):
 
 
 @admin.register(Contact)
-class ContactWithCalls(ContactAdmin):
+class ContactWithCalls(PersonPages, ContactAdmin):
     """The contact's page, to which this app adds the calls."""
 
     def other_rows(self, row: Contact) -> list[UUID]:

@@ -1,5 +1,6 @@
 """What a dialer posts: calls, one or many at once, and their later stages. The same call may be posted any number of times."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -9,7 +10,8 @@ from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from activities import examples, posting, stages, together
+from activities import examples, posting, stages, straight, together
+from activities.idempotency import LONGEST_KEY, key_in, with_id
 from activities.models import Call
 from activities.posting import Posted
 from activities.serializers import (
@@ -28,7 +30,8 @@ from activities.serializers import (
 from activities.states import sync_states
 from integrations.views import AlreadyUsed, TenantView, field_errors
 
-LONGEST_KEY = 200
+log = logging.getLogger("dialbridge.calls")
+
 MOST_SHOWN = 50
 KEY = OpenApiParameter(
     "Idempotency-Key",
@@ -45,6 +48,19 @@ STAGE_KEY = OpenApiParameter(
 
 
 class CallsView(TenantView):
+    posted: Posted | None = None
+    """What became of a call that came on the straight way; the usual way says why it was refused."""
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        self.posted = straight.store(type(self), request)
+        if self.posted is not None and not self.posted.errors:
+            return straight.answer(self, self.posted)
+        return super().dispatch(request, *args, **kwargs)
+
+    def check_throttles(self, request: Request) -> None:
+        if self.posted is None:  # else it was counted
+            super().check_throttles(request)
+
     @extend_schema(
         operation_id="post_call",
         summary="Log a call",
@@ -56,13 +72,18 @@ class CallsView(TenantView):
         examples=examples.POST,
     )
     def post(self, request: Request) -> Response:
-        data = check_call(_with_id(request), self.tenant.region)
-        posted = together.store(self.tenant, data)
+        posted = self.posted or self._stored(request)
         if posted.status == 409:
             raise AlreadyUsed(posted.errors["external_id"])
         if posted.errors:
             raise ValidationError(posted.errors)
         return Response({"id": posted.id, "external_id": posted.external_id}, status=posted.status)
+
+    def _stored(self, request: Request) -> Posted:
+        data = check_call(with_id(request.data, key_in(request.META)), self.tenant.region)
+        posted = together.store(self.tenant, data)
+        straight.note(posted)
+        return posted
 
     @extend_schema(
         operation_id="find_call",
@@ -99,6 +120,9 @@ class BulkCallsView(TenantView):
             except ValidationError as error:
                 results[index] = _refused(body, error)
         posted = posting.store(self.tenant, list(good.values())) if good else []
+        log.info(
+            "Calls stored: %s", len(posted), extra={"calls": [str(one.id) for one in posted[:MOST_SHOWN] if one.id]}
+        )
         results.update({index: _item(one) for index, one in zip(good, posted, strict=True)})
         return Response({"results": [{"index": index, **results[index]} for index in sorted(results)]})
 
@@ -131,7 +155,7 @@ class CallView(TenantView):
         body = StageSerializer(data=request.data, context={"region": self.tenant.region})
         body.is_valid(raise_exception=True)
         try:
-            taken = stages.add(call_id, body.validated_data, _key(request))
+            taken = stages.add(call_id, body.validated_data, key_in(request.META))
         except stages.NoSuchCall as error:
             raise NotFound("There is no such call.") from error
         except stages.KeyUsed as error:
@@ -139,6 +163,7 @@ class CallView(TenantView):
                 "Another stage of this call came with this Idempotency-Key. Send each stage with its own."
             ) from error
         call = taken.call
+        log.info("Call changed: %s", call.pk, extra={"call": str(call.pk)})
         return Response(
             {"id": call.pk, "external_id": call.external_id, "changed": taken.changed, "ignored": taken.ignored}
         )
@@ -150,30 +175,6 @@ def _shown(rows: Any) -> list[dict[str, Any]]:
     for call in calls:
         call.sync_states = states[call.pk]
     return list(CallState(calls, many=True).data)
-
-
-def _key(request: Request) -> str:
-    key: str = request.headers.get("Idempotency-Key", "").strip()
-    if len(key) > LONGEST_KEY or not key.isprintable():
-        raise ValidationError({"Idempotency-Key": f"At most {LONGEST_KEY} printable characters."})
-    return key
-
-
-def _with_id(request: Request) -> Any:
-    """The body with the dialer's id, wherever it was sent."""
-    body, key = request.data, _key(request)
-    if not isinstance(body, Mapping):
-        return body
-    given = body.get("external_id")
-    if given in (None, ""):
-        if not key:
-            raise ValidationError({"external_id": "Send the dialer's id of the call, here or as Idempotency-Key."})
-        return {**body, "external_id": key}
-    if key and str(given).strip() != key:
-        raise ValidationError(
-            {"external_id": "It differs from the Idempotency-Key header. Send one of them, or the same."}
-        )
-    return body
 
 
 def _with_needed_id(data: dict[str, Any]) -> dict[str, Any]:

@@ -24,9 +24,9 @@ class ActivitiesConfig(AppConfig):
         from sync.linked import contacts_linked
         from sync.queue import jobs_ended
 
-        handlers.register(KIND, LogCalls())
-        handlers.register(MEETING, BookMeetings())
-        handlers.register(FOLLOW_UP, SetFollowUps())
+        handlers.register(KIND, LogCalls(), lasting=True)
+        handlers.register(MEETING, BookMeetings(), lasting=True)
+        handlers.register(FOLLOW_UP, SetFollowUps(), lasting=True)
         handlers.register(agents.KIND, agents.ReadAgents())
         if advice.notices not in health.ADVISERS:
             health.ADVISERS.append(advice.notices)

@@ -19,7 +19,7 @@ from activities.dispositions import plain
 from activities.models import Call, DispositionEffect
 from activities.payload import related_record
 from activities.targets import Target
-from activities.writer import known_ids, outcome_of
+from activities.writer import known_ids, outcome_of, tried_before
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
 from integrations.records import FollowUp, Meeting, Written
@@ -28,7 +28,8 @@ from sync import queue
 from sync.bulk import read
 from sync.handlers import Result
 from sync.models import Lane, SyncJob, SyncRecord
-from sync.queue import Claim, Outcome
+from sync.queue import Claim, NewJob, Outcome
+from sync.restoring import LostTime, lost_time
 
 MEETING, FOLLOW_UP = "book_meeting", "set_follow_up"
 USUAL_LENGTH = timedelta(minutes=30)
@@ -47,9 +48,7 @@ def enqueue(calls: Sequence[Call], targets: Mapping[UUID, Sequence[Target]]) -> 
     queue.enqueue(jobs(calls, targets))
 
 
-def jobs(
-    calls: Sequence[Call], targets: Mapping[UUID, Sequence[Target]], known: Effects | None = None
-) -> list[SyncJob]:
+def jobs(calls: Sequence[Call], targets: Mapping[UUID, Sequence[Target]], known: Effects | None = None) -> list[NewJob]:
     """The jobs that `enqueue` adds, for who adds others with them. At most two queries, none where nothing was agreed.
 
     `known`: the effects of these calls' dispositions, where the caller has read them already.
@@ -97,8 +96,8 @@ def _due(call: Call, effects: Effects) -> datetime | None:
     return call.started_at + timedelta(seconds=call.duration_seconds, days=effect.follow_up_days)
 
 
-def _job(kind: str, call: Call, target: Target) -> SyncJob:
-    return SyncJob(
+def _job(kind: str, call: Call, target: Target) -> NewJob:
+    return NewJob(
         tenant_id=call.tenant_id,
         connection_id=target.connection_id,
         kind=kind,
@@ -125,11 +124,14 @@ class Agreement(ABC, Generic[Agreed]):
         calls = Call.objects.in_bulk([job.local_record_id for job in claimed.jobs])
         effects, known = effects_of(list(calls.values())), known_ids(claimed, self.table)
         owners = agents.ids(claimed.jobs[0].connection_id, {call.agent_email for call in calls.values()})
+        lost = lost_time()
         agreed: dict[str, Agreed] = {}
         held: dict[str, SyncJob] = {}
         for job in claimed.jobs:
             call = calls.get(job.local_record_id)
-            one = self.make(call, effects, **_common(provider, claimed, job, call, known, owners)) if call else None
+            one = (
+                self.make(call, effects, **_common(provider, claimed, job, call, known, owners, lost)) if call else None
+            )
             if one is not None:
                 agreed[one.key], held[one.key] = one, job
         written = {one.key: one for one in self.send(provider, list(agreed.values()))} if agreed else {}
@@ -222,6 +224,7 @@ def _common(
     call: Call | None,
     known: Mapping[Any, str],
     owners: Mapping[str, str],
+    lost: LostTime,
 ) -> dict[str, Any]:
     """What meetings and follow-ups have in common."""
     if call is None:
@@ -233,7 +236,7 @@ def _common(
         "agent_email": "" if owners.get(call.agent_email) == "" else call.agent_email,
         "agent_id": owners.get(call.agent_email, ""),
         "related_to": related_record(call, provider.slug),
-        "first_attempt_at": claimed.tried_before(job),
+        "first_attempt_at": tried_before(claimed, job, call, lost),
         "crm_record_id": known.get(job.local_record_id, ""),
     }
 

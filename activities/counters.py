@@ -16,7 +16,8 @@ from activities.models import Call
 from activities.targets import Placed
 from integrations import prepared
 from sync import pushes
-from sync.models import Lane, SyncJob
+from sync.models import Lane
+from sync.queue import NewJob
 
 GATHERED_FOR = timedelta(seconds=10)
 """So long the numbers of a person are gathered before they are carried to the CRMs."""
@@ -58,13 +59,11 @@ def count(calls: Collection[Call], *, new: Collection[Call]) -> None:
     added = Counter(call.contact_id for call in new)
     scored = {call.contact_id for call in calls if call.contact_id is not None and SCORE in call.metadata}
     tenant_id = next(iter(calls)).tenant_id
-    with prepared.cursor() as cursor:
-        cursor.execute(
-            _COUNT, {"tenant": tenant_id, "ids": ids, "added": [added[one] for one in ids], "scored": sorted(scored)}
-        )
+    terms = {"tenant": tenant_id, "ids": ids, "added": [added[one] for one in ids], "scored": sorted(scored)}
+    prepared.run(_COUNT, terms)
 
 
-def jobs(calls: Iterable[Call], placed: Placed) -> list[SyncJob]:
+def jobs(calls: Iterable[Call], placed: Placed) -> list[NewJob]:
     """What carries the numbers to the CRMs: one job for each person and CRM, whatever the number of calls."""
     due = timezone.now() + GATHERED_FOR
     pairs: dict[tuple[UUID, UUID], Call] = {}
@@ -74,8 +73,8 @@ def jobs(calls: Iterable[Call], placed: Placed) -> list[SyncJob]:
     return [_job(call, connection_id, contact_id, due) for (connection_id, contact_id), call in pairs.items()]
 
 
-def _job(call: Call, connection_id: UUID, contact_id: UUID, due: datetime) -> SyncJob:
-    return SyncJob(
+def _job(call: Call, connection_id: UUID, contact_id: UUID, due: datetime) -> NewJob:
+    return NewJob(
         tenant_id=call.tenant_id,
         connection_id=connection_id,
         kind=pushes.KIND,

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from activities import recordings
@@ -17,7 +18,10 @@ SIDES = ("", ":meeting", ":follow-up")
 
 def forget(contact_ids: Collection[UUID], **_: Any) -> None:
     """In the transaction that erases the contacts."""
-    calls = Call.objects.filter(contact__in=list(contact_ids))
+    forget_calls(Call.objects.filter(contact__in=list(contact_ids)))
+
+
+def forget_calls(calls: QuerySet[Call]) -> None:
     forget_requests(calls.values_list("tenant_id", "pk"))
     recordings.forget_listeners(calls.values("pk"))
     calls.exclude(recording_url="").update(recording_url="", recording_purged_at=Now())

@@ -2,7 +2,8 @@
 the calls.
 
 A call is known by the dialer's id. What was posted under it before answers a repetition; that another request stores the same id at
-the same instant is found out by the table's own rule, and then everything is looked at once more.
+the same instant is found out by the table's own rule, and then everything is looked at once more. What has to be read is read in
+one statement, and what is written goes to the server together: a call costs as many waits as a row of calls.
 """
 
 import hashlib
@@ -15,18 +16,20 @@ from uuid import UUID
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import IntegrityError, transaction
 
-from activities import booking, counters, dialer_webhooks, effects, targets, unknown
+from activities import asking, booking, counters, dialer_webhooks, effects, targets, unknown
+from activities.asking import Known
+from activities.booking import Effects
 from activities.models import Call
+from activities.models.calls import id_of
 from activities.targets import Placed, TargetError
+from integrations import prepared
 from integrations.models import Tenant
 from sync.bulk import insert
-from sync.models import SyncJob
+from sync.queue import NewJob
 
 TRIES = 5
 NEWER_KEYS = ("from_number", "related_record_id", "meeting", "follow_up", "contact_id")
 """Optional keys that a blank leaves out of the fingerprint, as in calls that were posted before there were such keys."""
-Earlier = Mapping[str, tuple[UUID, str]]
-"""Dialer's id → our id and fingerprint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +43,16 @@ class Posted:
     """Field → what is wrong."""
 
 
-class _LookAgain(Exception):
-    """Something stands against storing the calls, unless they are stored already."""
-
-
 def store(tenant: Tenant, asked: Sequence[Mapping[str, Any]]) -> list[Posted]:
-    """Stores checked calls of the current tenant, each with its `external_id`. Answers in their order.
-
-    A single call is taken for a new one at first, since it nearly always is.
-    """
-    earlier = _earlier(asked) if len(asked) > 1 else None
+    """Stores checked calls of the current tenant, each with its `external_id`. Answers in their order."""
     for _ in range(TRIES):
+        known = asking.ask(tenant.pk, asked)
         try:
             with transaction.atomic():
-                return _Request(tenant, asked, earlier).run()
-        except (_LookAgain, IntegrityError) as error:
-            if isinstance(error, IntegrityError) and "call_once" not in str(error):
+                return _Request(tenant, asked, known).run()
+        except IntegrityError as error:
+            if "call_once" not in str(error):
                 raise
-            earlier = _earlier(asked)
     raise RuntimeError("The same calls were posted by many at once. Post them again.")
 
 
@@ -67,30 +62,26 @@ def fingerprint(data: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(said, cls=DjangoJSONEncoder, sort_keys=True).encode()).hexdigest()
 
 
-def _earlier(asked: Sequence[Mapping[str, Any]]) -> Earlier:
-    rows = Call.objects.filter(external_id__in=[one["external_id"] for one in asked])
-    return {name: (pk, mark) for name, pk, mark in rows.values_list("external_id", "pk", "fingerprint")}
-
-
 class _Request:
     """The calls of one request, in one try."""
 
-    def __init__(self, tenant: Tenant, asked: Sequence[Mapping[str, Any]], earlier: Earlier | None) -> None:
+    def __init__(self, tenant: Tenant, asked: Sequence[Mapping[str, Any]], known: Known) -> None:
         self.tenant = tenant
         self.asked = [(one, fingerprint(one)) for one in asked]
-        self.looked = earlier is not None
-        self.known = dict(earlier or {})
+        self.read = known
+        self.known = dict(known.earlier)
         self.refused: dict[str, TargetError] = {}
 
     def run(self) -> list[Posted]:
         fresh = self._fresh()
-        found = targets.locate_all(list(fresh.values()))
+        found = targets.locate_all(list(fresh.values()), self.read.links)
         placed = self._accepted(fresh, found)
         calls = sorted((call for call, _contact_id in fresh.values() if call.pk in placed), key=_external_id)
         if calls:
             unknown.introduce(self.tenant, calls, placed)
-            insert(Call, calls)
-            set_going(calls, placed, new=calls)
+            with prepared.sent_together():
+                insert(Call, calls, few=True)
+                set_going(calls, placed, new=calls, brings=self.read.effects)
         new = {call.external_id: call.pk for call in calls}
         return [self._answer(data["external_id"], mark, new) for data, mark in self.asked]
 
@@ -101,7 +92,8 @@ class _Request:
             name = data["external_id"]
             if name not in self.known and name not in found:
                 fields = {key: value for key, value in data.items() if key not in {"contact_id", "provider"}}
-                call = Call(tenant=self.tenant, fingerprint=mark, crm_provider=data["provider"], **fields)
+                pk = id_of(self.tenant.pk, name)
+                call = Call(pk=pk, tenant=self.tenant, fingerprint=mark, crm_provider=data["provider"], **fields)
                 found[name] = call, data.get("contact_id")
         return found
 
@@ -116,8 +108,6 @@ class _Request:
             else:
                 placed[call.pk] = place
                 self.known[name] = call.pk, call.fingerprint
-        if self.refused and not self.looked:
-            raise _LookAgain
         return placed
 
     def _answer(self, name: str, mark: str, new: dict[str, UUID]) -> Posted:
@@ -144,14 +134,20 @@ def other_call(name: str) -> str:
 
 
 def set_going(
-    calls: Sequence[Call], placed: Placed, *, new: Sequence[Call] = (), changed: Collection[str] | None = None
+    calls: Sequence[Call],
+    placed: Placed,
+    *,
+    new: Sequence[Call] = (),
+    changed: Collection[str] | None = None,
+    brings: Effects | None = None,
 ) -> None:
     """Everything that follows from calls that were just stored, in the same transaction.
 
     `new`: those that count as one more call of their person. `changed`: what a later stage changed; None for calls just posted.
+    `brings`: the effects of the calls' dispositions, where the caller has read them already.
     """
-    besides: list[SyncJob] = []
-    brings = booking.effects_of(calls)
+    besides: list[NewJob] = []
+    brings = booking.effects_of(calls) if brings is None else brings
     if changed is None or counters.told(changed):
         counters.count(calls, new=new)
         besides = counters.jobs(calls, placed)

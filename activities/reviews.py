@@ -19,9 +19,11 @@ from activities.models import Call
 from activities.targets import KIND, Target, TargetError
 from integrations.models import CrmConnection
 from sync.models import Contact, SyncJob
+from sync.named import begins
 
 OPEN = (Call.Review.UNKNOWN_NUMBER, Call.Review.AMBIGUOUS_NUMBER, Call.Review.NOT_LINKED)
 SAVED = ("contact", "review", "updated_at")
+MOST_NAMED = 200
 LATE = timedelta(days=1)
 """A call that some CRM has already is logged in another one too if its person gets there within this time."""
 
@@ -79,14 +81,10 @@ def candidates(call: Call, words: str, most: int) -> list[Contact]:
     """Whom a person may mean: those with the number first, then those whose name begins so, or whose e-mail or id it is."""
     people = Contact.objects.filter(tenant_id=call.tenant_id, deleted_at=None)
     same_number = list(people.filter(Q(phone=call.phone) | Q(mobile_phone=call.phone))[:most]) if call.phone else []
-    terms = words.split()
-    if not terms:
+    if not words.split():
         return same_number
-    found = people.filter(email=words.strip().lower()) | people.filter(
-        Q(last_name__istartswith=terms[-1], first_name__istartswith=terms[0])
-        if len(terms) > 1
-        else Q(last_name__istartswith=terms[0]) | Q(first_name__istartswith=terms[0])
-    )
+    by_name = people.filter(pk__in=begins(call.tenant_id, words, MOST_NAMED))
+    found = people.filter(email=words.strip().lower()) | by_name
     return list(found.order_by("last_name", "first_name", "pk")[:most])
 
 

@@ -14,6 +14,7 @@ from integrations.models import CrmConnection
 from sync import departed, queue
 from sync.folding import MERGED_INTO
 from sync.models import Contact, Lane, SyncJob, SyncRecord
+from sync.queue import NewJob
 
 KIND = "log_call"
 CONTACTS = Contact._meta.db_table
@@ -53,20 +54,23 @@ def locate(call: Call, contact_id: UUID | None) -> list[Target]:
     return found
 
 
-def locate_all(asked: Sequence[Asked]) -> dict[UUID, list[Target] | TargetError]:
+def locate_all(
+    asked: Sequence[Asked], links: Mapping[UUID, list[Target]] | None = None
+) -> dict[UUID, list[Target] | TargetError]:
     """Finds whom each call was with, notes it on the call, and gives the records to log it on, or what is wrong.
 
     A record that was dialled comes first, or the one that it lives on in, and is logged on even if we have not read it yet; the
     same person's records in the tenant's other CRMs follow. On a record that was deleted nothing can be logged. A number that
-    fits nobody, or several, makes the call wait for a person.
+    fits nobody, or several, makes the call wait for a person. `links`: the records of the contacts that are named, where the
+    caller has asked for them already.
     """
-    return _Locator(asked).run() if asked else {}
+    return _Locator(asked, links).run() if asked else {}
 
 
 class _Locator:
     """What the calls of one tenant name, looked up at once."""
 
-    def __init__(self, asked: Sequence[Asked]) -> None:
+    def __init__(self, asked: Sequence[Asked], links: Mapping[UUID, list[Target]] | None) -> None:
         self.asked = asked
         calls = [call for call, _contact_id in asked]
         self.records = _dialled_links({(one.crm_provider, one.crm_record_id) for one in calls if one.crm_record_id})
@@ -78,7 +82,9 @@ class _Locator:
         self.owners = _owners_of(tenant_id, numbers) if numbers else {}
         named = {contact_id for _call, contact_id in asked if contact_id is not None}
         people = {link.local_record_id for link in self.records.values() if link.local_record_id}
-        self.links = _targets_of(tenant_id, named | people | {one for found in self.owners.values() for one in found})
+        looked = named if links is not None else set()
+        wanted = named | people | {one for found in self.owners.values() for one in found}
+        self.links = {**(links or {}), **_targets_of(tenant_id, wanted - looked)}
         # Who is linked is there; only of others it has to be asked whether they are, or whom they were joined with.
         self.survivors = _survivors([one for one in named if one not in self.links])
         moved = set(self.survivors.values()) - self.links.keys() - named
@@ -216,12 +222,15 @@ def _targets_of(tenant_id: UUID, contact_ids: Collection[UUID]) -> dict[UUID, li
     """For each contact one record in each CRM that knows it and still has it: the one that was linked first."""
     if not contact_ids:
         return {}
+    gone = list(departed.NO_LONGER_THERE)
+    return first_of_each(prepared.rows(_LINKS, {"people": list(contact_ids), "tenant": tenant_id, "gone": gone}))
+
+
+def first_of_each(links: Iterable[tuple[UUID, UUID, str, str]]) -> dict[UUID, list[Target]]:
+    """Links (contact, connection, type and id of the record), the oldest first, as targets: for each CRM the first."""
     found: dict[UUID, dict[UUID, Target]] = defaultdict(dict)
-    with prepared.cursor() as cursor:
-        gone = list(departed.NO_LONGER_THERE)
-        cursor.execute(_LINKS, {"people": list(contact_ids), "tenant": tenant_id, "gone": gone})
-        for contact_id, connection_id, object_type, record_id in cursor.fetchall():
-            found[contact_id].setdefault(connection_id, Target(connection_id, object_type, record_id))
+    for contact_id, connection_id, object_type, record_id in links:
+        found[contact_id].setdefault(connection_id, Target(connection_id, object_type, record_id))
     return {contact_id: list(records.values()) for contact_id, records in found.items()}
 
 
@@ -239,15 +248,15 @@ def _survivors(contact_ids: Collection[UUID]) -> dict[UUID, UUID]:
     return found
 
 
-def enqueue(calls: Iterable[Call], placed: Placed, besides: Iterable[SyncJob] = ()) -> None:
+def enqueue(calls: Iterable[Call], placed: Placed, besides: Iterable[NewJob] = ()) -> None:
     """One job per call and CRM, in the transaction that stores the calls. `besides`: other jobs to add in the same statement."""
     jobs = [job for call in calls for job in _jobs(call, placed.get(call.pk, ()))]
     queue.enqueue([*jobs, *besides])
 
 
-def _jobs(call: Call, targets: Iterable[Target]) -> list[SyncJob]:
+def _jobs(call: Call, targets: Iterable[Target]) -> list[NewJob]:
     return [
-        SyncJob(
+        NewJob(
             tenant_id=call.tenant_id,
             connection_id=target.connection_id,
             kind=KIND,

@@ -1,5 +1,6 @@
 """Logs calls in a CRM: the handler of `log_call` jobs."""
 
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -16,6 +17,7 @@ from integrations.records import CallActivity, Written
 from sync.handlers import Result
 from sync.models import SyncJob, SyncRecord
 from sync.queue import Claim, Outcome
+from sync.restoring import LostTime, lost_time
 from sync.work import judge
 
 CALLS = Call._meta.db_table
@@ -34,6 +36,7 @@ class LogCalls:
         owners = agents.ids(claimed.jobs[0].connection_id, {call.agent_email for call in calls.values()})
         template = self._note_template(claimed)
         jobs = {str(job.local_record_id): job for job in claimed.jobs if job.local_record_id in calls}
+        lost = lost_time()
         activities = [
             activity_of(
                 calls[job.local_record_id],
@@ -41,7 +44,7 @@ class LogCalls:
                 record_id=job.payload["record_id"],
                 outcome=table.values_of(calls[job.local_record_id].disposition),
                 public_url=settings.PUBLIC_URL,
-                first_attempt_at=claimed.tried_before(job),
+                first_attempt_at=tried_before(claimed, job, calls[job.local_record_id], lost),
                 crm_record_id=known.get(job.local_record_id, ""),
                 related_to=related_record(calls[job.local_record_id], provider.slug),
                 note_template=template,
@@ -69,6 +72,11 @@ class LogCalls:
     def _dispositions(self, provider: CrmProvider, claimed: Claim) -> DispositionTable:
         rows = DispositionMap.objects.filter(tenant_id=claimed.jobs[0].tenant_id, crm_provider=provider.slug)
         return DispositionTable(provider.default_dispositions, dict(rows.values_list("disposition", "values")))
+
+
+def tried_before(claimed: Claim, job: SyncJob, call: Call, lost: LostTime) -> datetime | None:
+    """When an attempt that may have reached the CRM began, also one that a restore made us forget."""
+    return claimed.tried_before(job) or lost.maybe_written(call.started_at, call.created_at)
 
 
 def known_ids(claimed: Claim, table: str) -> dict[Any, str]:

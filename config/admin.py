@@ -41,7 +41,7 @@ class MembershipInline(TabularInline):
 
 
 @admin.register(User)
-class UserPage(UserAdmin, AdminPage):  # type: ignore[type-arg]
+class UserPage(UserAdmin, AdminPage):  # type: ignore[type-arg, misc]
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm

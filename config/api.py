@@ -1,5 +1,6 @@
 """The manners of the REST interface: one shape for every error, and a schema that documents them."""
 
+import logging
 from typing import Any, Literal
 
 from django.core.exceptions import RequestDataTooBig
@@ -9,7 +10,10 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
+from config import unavailable
 from integrations.views import field_errors
+
+log = logging.getLogger("dialbridge.api")
 
 PROBLEM = {
     "type": "object",
@@ -41,6 +45,7 @@ TITLES = {
     413: "Too large",
     415: "Only JSON is accepted",
     429: "Too many requests",
+    503: unavailable.TITLES[503],
 }
 
 
@@ -48,6 +53,14 @@ class TooLarge(exceptions.APIException):
     status_code = 413
     default_detail = "The body is larger than 5 MB. Send less at once."
     default_code = "too_large"
+
+
+class Unavailable(exceptions.APIException):
+    """The database is away, full or starting: nothing that was sent is lost, if it is sent again."""
+
+    status_code = 503
+    default_detail = "This could not be stored or read just now. Send it again in some seconds."
+    default_code = "unavailable"
 
 
 def not_found(request: HttpRequest, **_: Any) -> JsonResponse:
@@ -67,9 +80,14 @@ def problem(error: Exception, context: dict[str, Any]) -> Response | None:
         error = TooLarge()
     elif isinstance(error, RecursionError):
         error = exceptions.ParseError("The JSON is nested too deeply.")
+    elif unavailable.is_away(error):
+        log.warning("A request could not be answered: %s", type(error).__name__)
+        error = Unavailable()
     response = exception_handler(error, context)
     if response is None:
         return None
+    if response.status_code == 503:
+        response["Retry-After"] = unavailable.RETRY_AFTER
     errors = field_errors(response.data) if isinstance(error, exceptions.ValidationError) else []
     title = TITLES.get(response.status_code, "The request failed")
     detail = "; ".join(f"{one['field']}: {one['message']}" if one["field"] else one["message"] for one in errors)
@@ -91,7 +109,7 @@ def _kept(response: Response) -> dict[str, str]:
 class Schema(AutoSchema):
     """Adds the errors that any operation may answer, so that generated clients know them."""
 
-    errors = ("400", "401", "403", "404", "406", "429")
+    errors = ("400", "401", "403", "404", "406", "429", "503")
     errors_of_writes = ("409", "413", "415")
 
     def _get_response_bodies(self, direction: Literal["request", "response"] = "response") -> dict[str, Any]:

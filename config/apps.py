@@ -1,5 +1,6 @@
 from django.apps import AppConfig
-from django.db.models.signals import post_migrate
+from django.contrib.admin.apps import AdminConfig
+from django.db.models.signals import post_migrate, pre_migrate
 
 
 class ConfigConfig(AppConfig):
@@ -7,6 +8,14 @@ class ConfigConfig(AppConfig):
     verbose_name = "Dialbridge"
 
     def ready(self) -> None:
-        from config import roles
+        from config import migrating, roles
+        from integrations import row_security
 
+        pre_migrate.connect(migrating.be_brief, dispatch_uid="dialbridge_brief_migrations")
+        post_migrate.connect(migrating.be_patient, dispatch_uid="dialbridge_patience_again")
         post_migrate.connect(roles.create, dispatch_uid="dialbridge_roles")
+        post_migrate.connect(row_security.protect, dispatch_uid="dialbridge_row_security")
+
+
+class AdminPages(AdminConfig):
+    default_site = "config.admin_site.Site"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Case, CharField, Exists, OuterRef, QuerySet, Value, When
+from django.db.models import Case, CharField, Count, Exists, OuterRef, Q, QuerySet, Value, When
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -53,7 +53,9 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     may, span = request.user.has_perm, chosen_span(request)
     shown = []
     if may("integrations.view_crmconnection"):
-        shown = cards(span)
+        shown = cards(span, MOST_CARDS)
+    among = _all_there_are() if len(shown) == MOST_CARDS else None
+    if shown and among is None:  # else the side menu has to count by itself
         request.dead_jobs = sum(card.dead_letters for card in shown)  # type: ignore[attr-defined]
     shown.sort(key=lambda card: URGENCY.index(card.level))
     open_alerts, more_alerts = dashboard_parts.alerts(request) if may("sync.view_alert") else ([], 0)
@@ -62,8 +64,8 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
             "alerts": open_alerts,
             "more_alerts": more_alerts,
             "alerts_url": page_url(Alert, "changelist", open=1),
-            "cards": [_card(card, may(CHANGE)) for card in shown[:MOST_CARDS]],
-            "more_cards": max(0, len(shown) - MOST_CARDS),
+            "cards": [_card(card, may(CHANGE)) for card in shown],
+            "more_cards": (among["all"] if among else len(shown)) - len(shown),
             "spans": span_links(span),
             "legend": dashboard_parts.LEGEND,
             "connections_url": page_url(CrmConnection, "changelist"),
@@ -74,7 +76,9 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
             "calls_url": page_url(Call, "changelist"),
             "causes": dashboard_parts.causes(request, shown),
             "causes_url": failures_url(),
-            "machines": _machines(shown) if may("sync.view_workerbeat") else [],
+            "machines": _machines(among["streaming"] if among else _streaming(shown))
+            if may("sync.view_workerbeat")
+            else [],
             "waiting": dashboard_parts.waiting(request),
             "sees_several": sees_several(),
         }
@@ -89,6 +93,20 @@ def dead_jobs(request: HttpRequest) -> str:
         counted = SyncJob.objects.filter(state=SyncJob.State.DEAD).order_by()[:1000].count()
         request.dead_jobs = counted  # type: ignore[attr-defined]
     return "999+" if counted > 999 else str(counted or "")
+
+
+def _all_there_are() -> dict[str, int]:
+    """How many connections there are beside those that are shown, and how many of all want a listener."""
+    wants = Q(status=CrmConnection.Status.CONNECTED, provider__in=streaming_providers())
+    found: dict[str, int] = CrmConnection.objects.order_by().aggregate(
+        all=Count("pk"), streaming=Count("pk", filter=wants)
+    )
+    return found
+
+
+def _streaming(shown: Sequence[Card]) -> int:
+    streaming = set(streaming_providers())
+    return sum(1 for card in shown if card.connection.is_usable and card.provider in streaming)
 
 
 # --- cards --------------------------------------------------------------------------------------------------------------
@@ -198,8 +216,10 @@ def _newest_calls() -> "QuerySet[Any]":
         default=Value("nowhere"),
         output_field=CharField(),
     )
-    found: QuerySet[Any] = Call.objects.select_related("contact", "tenant").annotate(worst=worst)
-    return found.order_by("-created_at", "-pk")[:NEWEST]
+    # Chosen first: else the states of all calls would be found out before the newest are taken.
+    newest = Call.objects.order_by("-created_at", "-pk").values("pk")[:NEWEST]
+    found: QuerySet[Any] = Call.objects.filter(pk__in=newest).select_related("contact", "tenant").annotate(worst=worst)
+    return found.order_by("-created_at", "-pk")
 
 
 def _call_state(worst: str) -> str:
@@ -212,18 +232,16 @@ def _call_state(worst: str) -> str:
     return badge(*words[worst])
 
 
-def _machines(shown: Sequence[Card]) -> list[dict[str, Any]]:
+def _machines(streaming: int) -> list[dict[str, Any]]:
     """Whether anybody works at all, and listens where that is wanted. A sign of life is minutes old once a machine is gone."""
     beats = list(WorkerBeat.objects.order_by("-beaten_at").values_list("kind", "beaten_at")[:200])
     working = [at for kind, at in beats if kind == WorkerBeat.Kind.WORKER]
     listening = [at for kind, at in beats if kind == WorkerBeat.Kind.LISTENER]
-    return [_workers(working), *_listeners(listening, shown)]
+    return [_workers(working), *_listeners(listening, streaming)]
 
 
-def _listeners(beats: Sequence[datetime], shown: Sequence[Card]) -> list[dict[str, Any]]:
+def _listeners(beats: Sequence[datetime], wanting: int) -> list[dict[str, Any]]:
     """Only what is wrong: many sites have no CRM that streams."""
-    streaming = set(streaming_providers())
-    wanting = sum(1 for card in shown if card.connection.is_usable and card.provider in streaming)
     if not wanting or any(timezone.now() - beat < WORKER_SILENT_AFTER for beat in beats):
         return []
     words = ngettext(

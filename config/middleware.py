@@ -10,10 +10,12 @@ from typing import Any
 from urllib.parse import unquote
 from zoneinfo import ZoneInfo, available_timezones
 
+from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
-from django.http import HttpRequest
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest, HttpResponsePermanentRedirect
 from django.http.response import HttpResponseBase
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.common import CommonMiddleware
@@ -22,6 +24,7 @@ from django.middleware.locale import LocaleMiddleware
 from django.utils import timezone
 from whitenoise.middleware import WhiteNoiseMiddleware
 
+from config.idling import Idle
 from config.security_headers import SecurityHeaders
 from integrations import tenancy
 from integrations.access import scope_of
@@ -51,19 +54,35 @@ class Policy(ForPeople, SecurityHeaders): ...
 class WhiteNoise(ForPeople, WhiteNoiseMiddleware): ...
 
 
-class Sessions(ForPeople, SessionMiddleware): ...
+class Sessions(ForPeople, SessionMiddleware):
+    """A cookie that can be no session's is left out: the database would refuse to look for some of them."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        key = request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
+        if not (key.isascii() and key.isalnum()):
+            request.COOKIES.pop(settings.SESSION_COOKIE_NAME, None)
+        super().process_request(request)
 
 
 class Locale(ForPeople, LocaleMiddleware): ...
 
 
-class Common(ForPeople, CommonMiddleware): ...
+class Common(ForPeople, CommonMiddleware):
+    """An address with a NUL in it is refused before it is looked at: the database would not look for one."""
+
+    def process_request(self, request: HttpRequest) -> HttpResponsePermanentRedirect | None:
+        if "%00" in request.META.get("QUERY_STRING", "") or "\x00" in request.path_info:
+            raise BadRequest("The address holds a NUL character.")
+        return super().process_request(request)
 
 
 class Csrf(ForPeople, CsrfViewMiddleware): ...
 
 
 class Authentication(ForPeople, AuthenticationMiddleware): ...
+
+
+class Idling(ForPeople, Idle): ...
 
 
 class Messages(ForPeople, MessageMiddleware): ...

@@ -1,13 +1,10 @@
 """Two questions an operator's machinery asks: is the process alive, and can it do its work."""
 
 from django.conf import settings
-from django.db import DatabaseError, connection
-from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 
+from config import readiness
 from sync.alerting import watching
-
-_migrated = False
 
 
 def alive(_request: HttpRequest) -> JsonResponse:
@@ -16,26 +13,13 @@ def alive(_request: HttpRequest) -> JsonResponse:
 
 
 def ready(_request: HttpRequest) -> JsonResponse:
-    """200 when the database answers and has every migration; 503 with the reason otherwise."""
-    try:
-        problem = _database_problem()
-    except DatabaseError:
-        problem = "The database does not answer."
-    if problem:
-        return JsonResponse({"status": "unavailable", "problem": problem}, status=503)
+    """200 when the database answers, has every migration, a connection for us and room on its disk; 503 with the reason else.
+
+    That no worker is alive is no reason: what is posted is kept, and another web process would know of none either.
+    """
+    problems = [problem for name in readiness.OF_WEB for problem in readiness.CHECKS[name]()]
+    if problems:
+        return JsonResponse({"status": "unavailable", "problem": " ".join(problems)}, status=503)
     if settings.WATCH_FROM_WEB:
         watching.look_if_nobody_works()
     return JsonResponse({"status": "ok"})
-
-
-def _database_problem() -> str:
-    global _migrated  # noqa: PLW0603 - migrations are looked at until they are complete, then no more
-    if _migrated:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-        return ""
-    executor = MigrationExecutor(connection)
-    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        return "Migrations are missing. Run manage.py migrate."
-    _migrated = True
-    return ""

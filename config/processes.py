@@ -16,10 +16,13 @@ import requests
 from django.db import connections
 
 from config import embedded_postgres
+from integrations.row_security import WEB_ROLE
 
 ROOT = Path(__file__).resolve().parent.parent
 MANAGE = [sys.executable, str(ROOT / "manage.py")]
 STOP_SECONDS = 15.0
+START_SECONDS = 300.0
+"""A machine that boots is busy. A process that can't start ends, which is noticed at once."""
 
 
 class StartError(RuntimeError):
@@ -30,11 +33,12 @@ class Processes:
     """Children by name. Leaving the `with` block stops them all, last started first."""
 
     def __init__(self, env: Mapping[str, str], logs: Path) -> None:
-        self.env = {**os.environ, **env}
+        self.env = {"DATABASE_ROLE": WEB_ROLE, **os.environ, **env}
         self.logs = logs
         logs.mkdir(parents=True, exist_ok=True)
         self._pids = logs / "pids.json"
         self._children: dict[str, subprocess.Popen[str]] = {}
+        self._commands: dict[str, list[str]] = {}
 
     def __enter__(self) -> "Processes":
         self._end_leftovers()
@@ -51,13 +55,24 @@ class Processes:
 
     def _end_leftovers(self) -> None:
         """Ends what an earlier start left running because it was killed itself."""
-        noted: dict[str, int] = json.loads(self._pids.read_text()) if self._pids.exists() else {}
-        for pid in noted.values():
+        for pid in self.noted().values():
             if str(ROOT) in _command_line(pid):
                 _signal(pid, signal.SIGKILL)
 
+    def noted(self) -> dict[str, int]:
+        """Who was running when it was last written down, by name; also for somebody else's processes with these logs."""
+        try:
+            noted: dict[str, int] = json.loads(self._pids.read_text())
+        except (OSError, ValueError):
+            return {}
+        return noted
+
     def _note_pids(self) -> None:
-        self._pids.write_text(json.dumps({name: child.pid for name, child in self._children.items()}))
+        """A full disk must neither end the site nor leave half of a note."""
+        draft = self._pids.with_suffix(".new")
+        with contextlib.suppress(OSError):
+            draft.write_text(json.dumps({name: child.pid for name, child in self._children.items()}))
+            draft.replace(self._pids)
 
     def start(self, name: str, command: Sequence[str], *, pipe: bool = False) -> subprocess.Popen[str]:
         with self.log_of(name).open("a") as log:
@@ -72,8 +87,14 @@ class Processes:
                 text=True,
             )
         self._children[name] = child
+        self._commands[name] = list(command)
         self._note_pids()
         return child
+
+    def start_again(self, name: str) -> None:
+        """With what is left of its group gone, since an orphan may hold a port. Raises OSError when it can't be started now."""
+        self._kill(self._children[name])
+        self.start(name, self._commands[name])
 
     def run(self, *arguments: str, stdin: str = "") -> str:
         """Runs a management command to its end and gives what it printed. Raises StartError when it fails."""
@@ -126,7 +147,8 @@ class Processes:
 
     def start_web(self, port: int, *, host: str = "127.0.0.1", workers: int = 1) -> str:
         command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(port)]
-        command += ["--workers", str(workers), "--blocking-threads", "8", "--no-ws", "config.wsgi:application"]
+        command += ["--workers", str(workers), "--blocking-threads", "8", "--no-ws"]
+        command += ["--respawn-failed-workers", "config.wsgi:application"]
         self.start("web", command)
         url = f"http://127.0.0.1:{port}"
         self.wait_for("web", f"{url}/readyz")
@@ -138,7 +160,7 @@ class Processes:
     def start_listener(self, name: str = "listener") -> None:
         self.start(name, [*MANAGE, "listen_changes"])
 
-    def wait_for(self, name: str, url: str, seconds: float = 60.0) -> None:
+    def wait_for(self, name: str, url: str, seconds: float = START_SECONDS) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if self._children[name].poll() is not None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import environ
 
-from config import embedded_postgres, env
+from config import embedded_postgres, env, logs
 from config.security_headers import POLICY
 from config.theme import UNFOLD  # noqa: F401 - the theme reads it here
 from integrations.registry import PROVIDERS, provider_settings
@@ -19,6 +19,7 @@ if _env_file.exists():
 
 DEBUG = env.boolean("DEBUG")
 SECRET_KEY = env.secret_key(debug=DEBUG, data_dir=DATA_DIR)
+SECRET_KEY_FALLBACKS = env.items("SECRET_KEY_FALLBACKS")  # former ones: what they signed is still good
 FIELD_ENCRYPTION_KEY = env.encryption_keys(debug=DEBUG, data_dir=DATA_DIR)
 
 PUBLIC_URL = env.text("PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
@@ -28,10 +29,10 @@ CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 # --- applications ---------------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
-    "config",
-    "unfold",
+    "config.apps.ConfigConfig",
+    "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
-    "django.contrib.admin",
+    "config.apps.AdminPages",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -51,6 +52,7 @@ INSTALLED_APPS = [
 
 # Middleware marked `for_people` is skipped on the routes that machines call (see config/middleware.py).
 MIDDLEWARE = [
+    "config.observing.Observed",
     "django.middleware.security.SecurityMiddleware",
     "config.middleware.Policy",
     "config.middleware.WhiteNoise",
@@ -59,6 +61,7 @@ MIDDLEWARE = [
     "config.middleware.Common",
     "config.middleware.Csrf",
     "config.middleware.Authentication",
+    "config.middleware.Idling",
     "config.middleware.Messages",
     "config.middleware.Clickjacking",
     "config.middleware.TimeZone",
@@ -106,19 +109,37 @@ def _database() -> dict[str, object]:
         raise SystemExit(
             "DATABASE_URL has to name a PostgreSQL database (postgresql://…): the queue needs its row locks."
         )
+    database["ENGINE"] = "config.postgresql"
     database.setdefault("OPTIONS", {}).setdefault("connect_timeout", 10)
+    if DATABASE_ROLE and env.boolean("DATABASE_WATCHED"):  # which config/wsgi.py says
+        database["OPTIONS"]["assume_role"] = DATABASE_ROLE
+    for name, value in _KEEP_ALIVE.items():
+        database["OPTIONS"].setdefault(name, value)
     if env.boolean("DATABASE_PREPARED", default=True):
         database["OPTIONS"]["prepare_threshold"] = 2
+    else:  # a pooler hands one session of the server to many clients: what lives in a session can't be used
+        database["DISABLE_SERVER_SIDE_CURSORS"] = True
+        if "assume_role" in database["OPTIONS"]:
+            raise SystemExit(
+                "DATABASE_ROLE can't be used with DATABASE_PREPARED=false: a pooler that shares sessions would show one tenant's "
+                "rows to another. Have the pooler keep sessions (pool_mode = session), or leave DATABASE_ROLE out."
+            )
     # Workers fork, and a pool does not survive a fork: only the web process asks for one.
     if env.boolean("DATABASE_POOL"):
-        database["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 8, "timeout": 10}
+        most, wait = env.number("DATABASE_POOL_SIZE", 8), env.number("DATABASE_POOL_WAIT", 10)
+        database["OPTIONS"]["pool"] = {"min_size": 1, "max_size": most, "timeout": wait}
     else:
         database["CONN_MAX_AGE"] = 60
         database["CONN_HEALTH_CHECKS"] = True
     return dict(database)
 
 
+_KEEP_ALIVE = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
+"""Over TCP a server that vanished without a word is noticed within half a minute, not after hours."""
+DATABASE_ROLE = env.text("DATABASE_ROLE")  # what the web, and it alone, takes on to run behind row-level security
 DATABASES = {"default": _database()}
+DATABASE_KEEPER = "" if env.text("DATABASE_URL") else "config.keeping.database"  # what workers call every two seconds
+MIGRATE_LOCK_SECONDS = env.number("MIGRATE_LOCK_SECONDS", 10)  # a migration that waits longer for a table gives up
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- background work ------------------------------------------------------------------------------------------------
@@ -141,21 +162,22 @@ Q_CLUSTER: dict[str, object] = {
     "poll": 2,
     "label": "Background cluster",
 }
-if BROKER_URL.startswith("redis://"):
-    Q_CLUSTER["redis"] = BROKER_URL
-    del Q_CLUSTER["orm"]
-elif BROKER_URL.startswith("sqs://"):
-    Q_CLUSTER["sqs"] = {"aws_region": BROKER_URL.removeprefix("sqs://")}
-    del Q_CLUSTER["orm"]
-elif BROKER_URL:
-    raise SystemExit(f"BROKER_URL is {BROKER_URL.split(':')[0]!r}. Leave it empty, or use redis://… or sqs://…")
-else:
-    Q_CLUSTER["broker_class"] = "sync.broker.PostgresBroker"
+_BROKERS = {
+    "": "sync.broker.PostgresBroker",
+    "redis://": "sync.outside_broker.RedisBroker",
+    "rediss://": "sync.outside_broker.RedisBroker",
+    "sqs://": "sync.outside_broker.SqsBroker",
+}
+_broker = "".join(BROKER_URL.partition("://")[:2])
+if _broker not in _BROKERS:
+    raise SystemExit(f"BROKER_URL begins with {_broker.split(':')[0]!r}. Leave it empty, or use redis://… or sqs://…")
+Q_CLUSTER["broker_class"] = _BROKERS[_broker]
 
 JOB_LEASE_SECONDS = env.number("JOB_LEASE_SECONDS", 90)
 RELEASE = env.text("RELEASE")  # what this version of the code is called where failures began with it
 INBOX_KEEP_DAYS = env.number("INBOX_KEEP_DAYS", 30)  # so far back the inbox can be replayed
 INBOX_KEEP_FAILED_DAYS = env.number("INBOX_KEEP_FAILED_DAYS", 90)
+JOB_KEEP_DAYS = env.number("JOB_KEEP_DAYS", 30)  # jobs that are done; those of calls stay with their calls
 EXCHANGE_KEEP_DAYS = env.number("EXCHANGE_KEEP_DAYS", 7)  # requests to the CRMs with their answers; 0 keeps none
 EXCHANGE_MOST_MB = env.number("EXCHANGE_MOST_MB", 200)  # so much of them each tenant may have
 
@@ -233,26 +255,25 @@ WHITENOISE_USE_FINDERS = True  # pages look right even before collectstatic has 
 WHITENOISE_MANIFEST_STRICT = False
 
 SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"  # "Strict" would forget who comes back from a CRM's consent page
+SESSION_COOKIE_AGE = 3600 * env.number("SESSION_IDLE_HOURS", 12)  # after the last use; see config/idling.py
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.boolean("BEHIND_PROXY") else None
+SECURE_SSL_REDIRECT = SECURE_PROXY_SSL_HEADER is not None and PUBLIC_URL.startswith("https://")
+SECURE_REDIRECT_EXEMPT = ["^healthz$", "^readyz$", "^metrics$"]  # asked from beside the process, without TLS
 SECURE_HSTS_SECONDS = 31536000 if PUBLIC_URL.startswith("https://") else 0
 SECURE_REFERRER_POLICY = "same-origin"
+SILENCED_SYSTEM_CHECKS = [
+    "security.W002",  # config.middleware has these two,
+    "security.W003",  # which step aside for machines
+    "security.W005",  # whether other names under our host are served without TLS is not ours to say,
+    "security.W021",  # nor whether browsers should know of it beforehand
+]
 CONTENT_SECURITY_POLICY = POLICY
 X_FRAME_OPTIONS = "DENY"
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "filters": {"redact": {"()": "integrations.redaction.RedactingFilter"}},
-    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "filters": ["redact"], "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env.text("LOG_LEVEL", "INFO").upper()},
-    "loggers": {
-        "django": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
-        "django-q": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
-        "django.server": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
-    },
-}
+LOGGING = logs.configuration(env.text("LOG_LEVEL", "INFO").upper(), env.text("LOG_FORMAT", logs.LINE).lower())
+METRICS_TOKEN = env.text("METRICS_TOKEN")  # whoever reads /metrics shows it; empty: this machine only
 
 TESTING = "pytest" in sys.modules or os.environ.get("PYTEST_VERSION") is not None
 if TESTING:

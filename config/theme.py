@@ -266,6 +266,7 @@ UNFOLD: dict[str, Any] = {
         {"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("dialbridge/favicon.svg")}
     ],
     "SITE_URL": None,
+    "LOGIN": {"form": "integrations.sign_in.GuardedLogin"},
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
     "BORDER_RADIUS": "8px",

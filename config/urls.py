@@ -4,10 +4,12 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from activities.recording_views import PlayView, missing
-from config import probes
+from config import metrics, probes
 from config.api import not_found
 from integrations import people_views
 from sync import webhooks
+
+handler500 = "config.unavailable.server_error"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
@@ -30,4 +32,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^api/", not_found),
     path("healthz", probes.alive, name="alive"),
     path("readyz", probes.ready, name="ready"),
+    path("metrics", metrics.page, name="metrics"),
 ]

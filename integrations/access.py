@@ -19,7 +19,7 @@ def is_support(user: Any) -> bool:
     """Support staff and superusers see every tenant."""
     if not user.is_active:
         return False
-    return user.is_superuser or any(group.name == SUPPORT for group in _groups(user))
+    return user.is_superuser or SUPPORT in _group_names(user)
 
 
 def scope_of(user: Any, *, to_change: bool = False) -> tenancy.Scope | None:
@@ -52,8 +52,10 @@ def may_change_in(user: Any, tenant_id: UUID | None) -> bool:
     return is_support(user) or tenant_id is None or roles_of(user).get(tenant_id) == Role.ADMIN
 
 
-def _groups(user: Any) -> list[Any]:
-    """Read once per request: the user object is made anew for each."""
-    if not hasattr(user, "_groups_read"):
-        user._groups_read = list(user.groups.all())  # noqa: SLF001 - our own cache on it
-    return list(user._groups_read)  # noqa: SLF001
+def _group_names(user: Any) -> frozenset[str]:
+    """Read once per request, as the user object is made anew for each, and with what the groups permit: every page asks both."""
+    if not hasattr(user, "_group_names_read"):
+        rows = list(user.groups.values_list("name", "permissions__content_type__app_label", "permissions__codename"))
+        user._group_names_read = frozenset(name for name, _, _ in rows)  # noqa: SLF001 - our own cache on it
+        user._group_perm_cache = {f"{app}.{codename}" for _, app, codename in rows if codename}  # noqa: SLF001 - Django's cache
+    return frozenset(user._group_names_read)  # noqa: SLF001

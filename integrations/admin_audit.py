@@ -26,6 +26,7 @@ WORDS = {
     audit.LOGGED_IN: gettext_lazy("Logged in"),
     audit.LOGGED_OUT: gettext_lazy("Logged out"),
     audit.LOGIN_FAILED: gettext_lazy("Log-in failed"),
+    audit.SLOWED_DOWN: gettext_lazy("Log-in slowed down"),
     audit.INVITED: gettext_lazy("Invited"),
     audit.JOINED: gettext_lazy("Joined"),
     audit.WITHDRAWN: gettext_lazy("Invitation withdrawn"),
@@ -37,6 +38,7 @@ WORDS = {
     audit.KEY_ROTATED: gettext_lazy("Key rotated"),
     audit.EXPORTED: gettext_lazy("Exported"),
     audit.PASSWORD_RESET: gettext_lazy("Password reset"),
+    audit.PERSON_ERASED: gettext_lazy("Person erased"),
 }
 COLUMNS = ("at", "tenant", "who", "action", "kind", "object_id", "about", "details", "address")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -7,6 +7,8 @@ class IntegrationsConfig(AppConfig):
     verbose_name = _("Setup")
 
     def ready(self) -> None:
-        from integrations import audit
+        from integrations import audit, tenancy, tracing
 
         audit.listen()
+        if tenancy.traced not in tracing.SOURCES:
+            tracing.SOURCES.append(tenancy.traced)

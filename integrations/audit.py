@@ -23,12 +23,13 @@ NAMED = frozenset({"integrations", "mapping", "auth", "django_q"})
 """Apps whose objects are named: what was set up here. The others hold people."""
 LONGEST_DETAILS = 2000
 ADDED, CHANGED, DELETED = "added", "changed", "deleted"
-LOGGED_IN, LOGGED_OUT, LOGIN_FAILED = "logged in", "logged out", "log-in failed"
+LOGGED_IN, LOGGED_OUT, LOGIN_FAILED, SLOWED_DOWN = "logged in", "logged out", "log-in failed", "log-in slowed down"
 INVITED, JOINED, WITHDRAWN, RESENT = "invited", "joined", "invitation withdrawn", "invitation sent again"
 ROLE_CHANGED, LET_BACK, SUSPENDED, REMOVED = "role changed", "let back in", "suspended", "removed"
 KEY_ROTATED, EXPORTED, PASSWORD_RESET = "key rotated", "exported", "password reset"
+PERSON_ERASED = "person erased"
 PLAIN = (ADDED, CHANGED, DELETED, LOGGED_IN, LOGGED_OUT, LOGIN_FAILED, INVITED, JOINED, WITHDRAWN, RESENT, ROLE_CHANGED,
-         LET_BACK, SUSPENDED, REMOVED, KEY_ROTATED, EXPORTED, PASSWORD_RESET)  # fmt: skip
+         LET_BACK, SUSPENDED, REMOVED, KEY_ROTATED, EXPORTED, PASSWORD_RESET, SLOWED_DOWN, PERSON_ERASED)  # fmt: skip
 
 
 def note(
@@ -96,20 +97,28 @@ def _logged_out(request: Any, user: Any, **_: Any) -> None:
 
 
 def _failed(credentials: Any, request: Any = None, **_: Any) -> None:
+    _note_name(request, LOGIN_FAILED, str(credentials.get("username") or ""))
+
+
+def note_guessing(request: HttpRequest, name: str, seconds: float) -> None:
+    """Somebody guesses at a password, and has to wait for so long before each further try."""
+    _note_name(request, SLOWED_DOWN, name, f"After many failures, the next try from there waits {seconds:.0f} seconds.")
+
+
+def _note_name(request: Any, action: str, name: str, details: str = "") -> None:
     """A name that nobody has is not kept: people type passwords where names belong."""
-    name = str(credentials.get("username") or "")
     user = get_user_model().objects.filter(username=name).first() if "\x00" not in name else None
     if user is None:
-        note(request, LOGIN_FAILED)
+        note(request, action, details=details)
     else:
-        _note_person(request, LOGIN_FAILED, user)
+        _note_person(request, action, user, details)
 
 
-def _note_person(request: Any, action: str, user: Any) -> None:
+def _note_person(request: Any, action: str, user: Any, details: str = "") -> None:
     with tenancy.everyone():
         tenants: list[UUID | None] = list(Membership.objects.filter(user=user).values_list("tenant_id", flat=True))
     for tenant_id in tenants or [None]:
-        note(request, action, tenant_id=tenant_id, user=user)
+        note(request, action, details=details, tenant_id=tenant_id, user=user)
 
 
 def _name(row: Model | None) -> str:

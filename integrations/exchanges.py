@@ -31,6 +31,7 @@ from integrations.errors import CrmError
 from integrations.exchanges_text import LONGEST_ADDRESS, clean, readable, spellings
 
 log = logging.getLogger("dialbridge.exchanges")
+steps = logging.getLogger("dialbridge.crm")
 
 SINGLE_READ = 16 * 1024
 """Characters up to which what was read counts as single records."""
@@ -123,6 +124,7 @@ def record_key(object_type: str, record_id: str) -> str:
 
 def note(exchange: Exchange) -> None:
     """Keeps as much of it as is worth keeping. Never raises for the database's sake: the work matters more."""
+    _tell(exchange)
     if settings.EXCHANGE_KEEP_DAYS <= 0:
         return
     notes = _notebook.get()
@@ -133,6 +135,17 @@ def note(exchange: Exchange) -> None:
     if len(notes) >= STORED_AT_ONCE:
         _store(notes)
         notes.clear()
+
+
+def _tell(one: Exchange) -> None:
+    """A line for machines. What was asked for may name people, so only the address is told."""
+    if steps.isEnabledFor(logging.INFO):
+        method, path = one.request.method or "", urlsplit(one.request.url or "").path
+        told = {
+            "crm_method": method, "crm_path": path, "crm_status": one.status, "milliseconds": round(one.seconds * 1000),
+            "cause": one.problem.cause if one.problem else None,
+        }  # fmt: skip
+        steps.info("%s %s %s", method, path, one.status or "without an answer", extra=told)
 
 
 def _noted(one: Exchange) -> _Note:

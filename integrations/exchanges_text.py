@@ -65,14 +65,17 @@ def parsed(text: str) -> Any:
     """The JSON, None for what is none."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
 def pretty(text: str) -> str:
     """JSON with its lines; other text as it is."""
     found = parsed(text)
-    return json.dumps(found, ensure_ascii=False, indent=2) if isinstance(found, dict | list) else text
+    try:
+        return json.dumps(found, ensure_ascii=False, indent=2) if isinstance(found, dict | list) else text
+    except RecursionError:
+        return text
 
 
 def part_about(request: str, response: str, names: re.Pattern[str]) -> tuple[str, str, int]:

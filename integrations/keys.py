@@ -8,7 +8,7 @@ from django.db.models import F, Func, JSONField, Value
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from integrations import tenancy
+from integrations import kept, tenancy
 from integrations.models import ApiKey
 
 USE_PRECISION = timedelta(minutes=5)
@@ -22,12 +22,15 @@ def rotate(key: ApiKey, hours: int) -> tuple[ApiKey, str]:
         made, text = ApiKey.issue(key.tenant, key.name)
         sooner = key.expires_at is None or key.expires_at > until
         ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(expires_at=until if sooner else key.expires_at)
+    kept.forget()
     return made, text
 
 
 def revoke(keys: Iterable[ApiKey]) -> int:
     """How many were good until now."""
-    return ApiKey.objects.filter(pk__in=[key.pk for key in keys], revoked_at=None).update(revoked_at=Now())
+    revoked = ApiKey.objects.filter(pk__in=[key.pk for key in keys], revoked_at=None).update(revoked_at=Now())
+    kept.forget()
+    return revoked
 
 
 def note_use(key: ApiKey, what: str) -> None:
@@ -41,3 +44,4 @@ def note_use(key: ApiKey, what: str) -> None:
         ApiKey.objects.filter(pk=key.pk).update(
             last_used_at=now, uses=Func(F("uses"), added, template="(%(expressions)s)", arg_joiner=" || ")
         )
+    key.last_used_at, key.uses = now, {**key.uses, what: now.isoformat()}

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from integrations.exchanges_model import ApiExchange
 from integrations.fields import EncryptedJson, EncryptedText
+from integrations.guessing_model import GuessCount
 from integrations.keys_model import ApiKey
 from integrations.people_models import AuditEntry, Invitation, Role
 from integrations.records import Connection, Credential
@@ -30,6 +31,7 @@ __all__ = [
     "CircuitBreaker",
     "ConsentAttempt",
     "CrmConnection",
+    "GuessCount",
     "Invitation",
     "Membership",
     "RateWindow",
@@ -289,10 +291,13 @@ class ApiUsage(models.Model):
     milliseconds = models.PositiveBigIntegerField(default=0)
     works = models.JSONField(_("for what"), default=dict, db_default={}, blank=True)
     """Requests by kind of work (see `transport.limits.Share`)."""
+    statuses = models.JSONField(_("by answer"), default=dict, db_default={}, blank=True)
+    """Requests by the answer's HTTP status; `none` where there was no answer."""
 
     class Meta:
         db_table = "api_usage"
         constraints = [models.UniqueConstraint(fields=["connection", "hour"], name="usage_per_hour")]
+        indexes = [models.Index(fields=["hour"], name="usage_by_hour")]
         verbose_name = _("API usage")
         verbose_name_plural = _("API usage")
 

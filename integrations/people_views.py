@@ -25,7 +25,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 
-from integrations import audit, people, tenancy
+from integrations import audit, people, sign_in, tenancy
 from integrations.admin_forms import DatalistInput, PasswordInput, TextInput
 from integrations.admin_html import zone_name
 from integrations.models import Invitation
@@ -192,6 +192,12 @@ class ResetPassword(_Plain, views.PasswordResetView):
     lines = (gettext_lazy("Say the e-mail address of your account. You get a link to choose a new password."),)
     button = gettext_lazy("Send the link")
 
+    def form_valid(self, form: Any) -> HttpResponse:
+        """Who asks again and again is told the same, and nothing is sent: the page must fill nobody's mailbox."""
+        if sign_in.may_ask_for_password(self.request, form.cleaned_data["email"]):
+            return super().form_valid(form)
+        return redirect(str(self.get_success_url()))
+
     def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         super().setup(request, *args, **kwargs)
         self.extra_email_context = {"base": settings.PUBLIC_URL}
@@ -220,6 +226,7 @@ class ChoosePassword(_Plain, views.PasswordResetConfirmView):
 
     def form_valid(self, form: Any) -> HttpResponse:
         audit.note(self.request, audit.PASSWORD_RESET, user=form.user)
+        sign_in.forgive(self.request, form.user.get_username())
         return super().form_valid(form)
 
 

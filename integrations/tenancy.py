@@ -3,11 +3,12 @@
 Each tenant-owned model filters by the current scope when its SQL is built. Without a scope the query is refused, so a
 forgotten `with scope(...)` is an error and never somebody else's data. Three kinds of scope exist: some tenants
 (`scope`), all of them (`everyone`, for support staff, schedules and commands) and none, the default.
+
+Behind it stands row-level security, for the statements of the web that don't come from a model: see `integrations/row_security.py`.
 """
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -15,37 +16,34 @@ from django.core.exceptions import FullResultSet
 from django.db import models
 from django.db.models.sql.compiler import SQLCompiler
 
+from integrations.scopes import EVERYONE, Everyone, Scope, current
+
+__all__ = [
+    "EVERYONE", "InScope", "OwnIdManager", "Scope", "ScopeRequired", "ScopedManager", "ScopedQuerySet", "TenantOwned",
+    "current_scope", "entered", "everyone", "narrow", "refuse_other_tenant", "scope", "traced",
+]  # fmt: skip
+
 
 class ScopeRequired(RuntimeError):
     """A tenant's rows were asked for by code that had not said for which tenant it works."""
 
 
-class _Everyone:
-    def __contains__(self, tenant_id: object) -> bool:
-        return True
-
-
-EVERYONE = _Everyone()
-Scope = frozenset[UUID] | _Everyone
-_current: ContextVar[Scope | None] = ContextVar("tenant_scope", default=None)
-
-
 def current_scope() -> Scope | None:
-    return _current.get()
+    return current.get()
 
 
 @contextmanager
 def entered(scope_: Scope | None) -> Iterator[None]:
-    token = _current.set(scope_)
+    token = current.set(scope_)
     try:
         yield
     finally:
-        _current.reset(token)
+        current.reset(token)
 
 
 def narrow(scope_: Scope) -> None:
     """Changes the scope in force, for code that learns the tenant midway; the surrounding `entered` undoes it."""
-    _current.set(scope_)
+    current.set(scope_)
 
 
 def scope(*tenant_ids: UUID) -> Any:
@@ -58,6 +56,12 @@ def everyone() -> Any:
     return entered(EVERYONE)
 
 
+def traced() -> dict[str, object]:
+    """For the log: whose work it is, where it is that of one tenant."""
+    allowed = current_scope()
+    return {"tenant": str(next(iter(allowed)))} if isinstance(allowed, frozenset) and len(allowed) == 1 else {}
+
+
 class InScope(models.Func):
     """`tenant column IN the current scope`, looked up when the SQL is built, so that a lazy queryset can't escape."""
 
@@ -67,7 +71,7 @@ class InScope(models.Func):
         allowed = current_scope()
         if allowed is None:
             raise ScopeRequired("This query reads tenants' rows. Wrap it in tenancy.scope(tenant_id) or everyone().")
-        if isinstance(allowed, _Everyone):
+        if isinstance(allowed, Everyone):
             raise FullResultSet
         column, params = compiler.compile(self.source_expressions[0])
         if len(allowed) == 1:
@@ -99,12 +103,13 @@ class OwnIdManager(ScopedManager[_Row]):
     tenant_column = "id"
 
 
-def refuse_other_tenant(row: models.Model) -> None:
+def refuse_other_tenant(row: Any) -> None:
     """Raises ScopeRequired when the row belongs to a tenant outside the current scope."""
     allowed = current_scope()
     tenant_id = getattr(row, "tenant_id", None)
     if allowed is None or (tenant_id is not None and tenant_id not in allowed):
-        raise ScopeRequired(f"A {row._meta.verbose_name} of another tenant can't be written in this scope.")
+        what = row._meta.verbose_name if isinstance(row, models.Model) else "row"
+        raise ScopeRequired(f"A {what} of another tenant can't be written in this scope.")
 
 
 class TenantOwned(models.Model):

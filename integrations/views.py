@@ -7,7 +7,7 @@ from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from integrations import tenancy
+from integrations import tenancy, tracing
 from integrations.models import Tenant
 
 
@@ -28,6 +28,7 @@ class TenantView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         tenancy.narrow(frozenset({self.tenant.pk}))
+        tracing.note(tenant=str(self.tenant.pk))
 
     @property
     def tenant(self) -> Tenant:
@@ -38,7 +39,12 @@ class TenantView(APIView):
 
 def field_errors(faults: Any) -> list[dict[str, str]]:
     """The faults of a body as one entry for each field, nested ones with their path."""
-    return [{"field": name, "message": text} for name, text in _flatten(faults, "")]
+    return [{"field": _sayable(name), "message": _sayable(text)} for name, text in _flatten(faults, "")]
+
+
+def _sayable(text: str) -> str:
+    """A fault may quote half a character, which no answer can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _flatten(faults: Any, path: str) -> Iterator[tuple[str, str]]:

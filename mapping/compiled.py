@@ -12,21 +12,39 @@ from types import TracebackType
 from typing import Any, Self
 
 from mapping.expressions import JsboxRuntime
-from mapping.paths import MISSING
 from mapping.rows import CLEAR, CompiledRow, MappingError, MappingRow, compile_rows
-from mapping.steps import Draft, is_plain, plain_read, plain_write, read_step, write_step
+from mapping.steps import Draft, read_line, write_line
 from mapping.transforms import Context
+from mapping.unrolled import Frame, unroll
 from mapping.validation import Problem
 
 __all__ = ["CompiledMapping", "Mapped", "MappingError", "MappingRow", "MappingSession", "Problem"]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Mapped:
     """What came out of a record. A field in `problems` is not in `values`."""
 
     values: dict[str, Any]
-    problems: tuple[Problem, ...]
+    problems: tuple[Problem, ...] = ()
+
+
+_READ = Frame(
+    """
+def made(given, partial):
+    into, problems, get = {}, [], given.get
+""",
+    "given, into, problems, partial",
+    "    return Mapped(into, tuple(problems)) if problems else Mapped(into)\n",
+)
+_WRITE = Frame(
+    """
+def made(given, draft):
+    into, get = draft.fields, given.get
+""",
+    "given, draft",
+    "",
+)
 
 
 @dataclass(frozen=True)
@@ -80,12 +98,10 @@ class MappingSession:
         self.mapping = mapping
         self._runtime = JsboxRuntime()
         context = Context(mapping.region, mapping.timezone, self._runtime)
-        reading = [row for row in mapping.rows if row.reads]
-        writing = [row for row in mapping.rows if row.writes]
-        self._plain_reads = [plain_read(row, context) for row in reading if is_plain(row)]
-        self._reads = [read_step(row, context) for row in reading if not is_plain(row)]
-        self._plain_writes = [plain_write(row, context) for row in writing if is_plain(row)]
-        self._writes = [write_step(row, context) for row in writing if not is_plain(row)]
+        reading = [read_line(row, context) for row in mapping.rows if row.reads]
+        writing = [write_line(row, context) for row in mapping.rows if row.writes]
+        self._read = unroll(reading, _READ, Mapped=Mapped)
+        self._write = unroll(writing, _WRITE)
 
     def inbound(self, record: Mapping[str, Any], *, partial: bool = False) -> Mapped:
         """The dialer's values for a CRM record.
@@ -93,18 +109,8 @@ class MappingSession:
         A field the record does not have is left out, an empty one is None. `partial` says that the record holds only
         some of its fields, so a required one may be absent.
         """
-        values: dict[str, Any] = {}
-        problems: list[Problem] = []
-        get = record.get
-        for source, target, limit, full in self._plain_reads:
-            value = get(source, MISSING)
-            if value.__class__ is str and 0 < len(value) <= limit:
-                values[target] = value
-            elif value is not MISSING:
-                full(record, values, problems, partial)
-        for step in self._reads:
-            step(record, values, problems, partial)
-        return Mapped(values, tuple(problems))
+        mapped: Mapped = self._read(record, partial)
+        return mapped
 
     def outbound(
         self, values: Mapping[str, Any], *, existing: Mapping[str, Any] | None = None, partial: bool | None = None
@@ -116,15 +122,7 @@ class MappingSession:
         required field may be absent from `values`; it may, unless told otherwise, whenever there is an `existing`.
         """
         draft = Draft(existing, partial=existing is not None if partial is None else partial)
-        fields, get = draft.fields, values.get
-        for source, target, limit, full in self._plain_writes:
-            value = get(source, MISSING)
-            if value.__class__ is str and 0 < len(value) <= limit:
-                fields[target] = value
-            elif value is not MISSING:
-                full(values, draft)
-        for step in self._writes:
-            step(values, draft)
+        self._write(values, draft)
         return Mapped(draft.finish(), tuple(draft.problems))
 
     def close(self) -> None:

@@ -1,24 +1,25 @@
 """The work for one field of one record: read, convert, fit to the field's kind, check, store; or the same outward.
 
-A session builds one function per row from here, so that nothing is looked up again for each record. Most rows only copy
-a short text; those are `PlainField`s, which the session copies in one tight loop, and falls back to the full function
-for whatever is not such a text.
+A session builds one function per row from here, so that nothing is looked up again for each record. Most values are short
+texts that are copied, numbers and addresses in their usual form, or empty; a row's `Line` says how those are settled without the
+full function.
 """
 
 import copy
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
 from mapping.paths import MISSING, Path, PathError
 from mapping.places import is_blank
+from mapping.quick import usual
 from mapping.rows import CompiledRow
 from mapping.transforms import Context, Convert
+from mapping.unrolled import Line
 from mapping.validation import Problem, compile_checks
 from mapping.values import TransformError, reader
 
 _TEXT_KINDS = frozenset({"string", "text", "picklist", "email", "phone"})
-_PLAIN_KINDS = frozenset({"string", "text", "picklist"})
 # What these conversions give inbound is of these kinds already.
 _GIVES: Mapping[str, frozenset[str]] = {
     "phone_e164": _TEXT_KINDS,
@@ -65,31 +66,19 @@ ReadStep: TypeAlias = Callable[[Mapping[str, Any], dict[str, Any], list[Problem]
 WriteStep: TypeAlias = Callable[[Mapping[str, Any], Draft], None]
 
 
-class PlainField(NamedTuple):
-    """A text that is copied when it is not empty and not longer than `limit`; `full` does the work otherwise."""
-
-    source: str
-    target: str
-    limit: int
-    full: Any
+def read_line(row: CompiledRow, context: Context) -> Line:
+    """How a row is read: what usually comes is settled on the spot, everything else by the full step."""
+    source = row.path.plain_key or _getter(row.path)
+    blank = row.required_message is None
+    return Line(read_step(row, context), row.field.key, source, *usual(row, context, "inbound"), blank)
 
 
-def is_plain(row: CompiledRow) -> bool:
-    return (
-        row.transform.rule == "none"
-        and row.field.kind in _PLAIN_KINDS
-        and row.path.plain_key is not None
-        and row.required_message is None
-        and _free_length(row) > 0
-    )
-
-
-def plain_read(row: CompiledRow, context: Context) -> PlainField:
-    return PlainField(row.path.root, row.field.key, _free_length(row), read_step(row, context))
-
-
-def plain_write(row: CompiledRow, context: Context) -> PlainField:
-    return PlainField(row.field.key, row.path.root, _free_length(row), write_step(row, context))
+def write_line(row: CompiledRow, context: Context) -> Line:
+    full, target = write_step(row, context), row.path.plain_key
+    if target is None:
+        return Line(full)
+    blank = row.required_message is None
+    return Line(full, target, row.field.key, *usual(row, context, "outbound"), blank)
 
 
 def read_step(row: CompiledRow, context: Context) -> ReadStep:

@@ -73,7 +73,12 @@ def epoch_ms(moment: datetime) -> int:
 
 def day_of(moment: datetime, zone: tzinfo = UTC) -> str:
     is_day = (moment - _EPOCH) % timedelta(days=1) == timedelta(0)
-    return (moment if is_day else moment.astimezone(zone)).date().isoformat()
+    try:
+        return (moment if is_day else moment.astimezone(zone)).date().isoformat()
+    except OverflowError as error:
+        raise TransformError(
+            "The date is at the end of the calendar, and there is none in the tenant's time zone."
+        ) from error
 
 
 def decimal_of(value: Any) -> Decimal | None:

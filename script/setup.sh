@@ -15,6 +15,18 @@ find_python() {
     return 1
 }
 
+# need FINDER PACKAGE WHAT VARIABLE: a program that pip can't bring. As root on Debian it is installed, else this says what is missing.
+need() {
+    .venv/bin/python -m "$1" && return 0
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        say "No $2 for $3: installing Debian's …"
+        apt-get update -qq >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$2" >/dev/null
+    else
+        say "No $2 was found for $3, and this user can't install one: install $2, or name one in $4=/path."
+        return 1
+    fi
+}
+
 # setup FILE: makes .venv, or brings it up to date, when FILE changed since the last time.
 setup() {
     wanted=$(cat requirements.txt "$1" | cksum)

@@ -81,6 +81,14 @@ class PostgresBroker(ORM):
             return []
         return claimed
 
+    def look(self) -> list[tuple[int, str]]:
+        """What is due now, without waiting."""
+        try:
+            return self._claim()
+        except (OperationalError, InterfaceError) as error:
+            self._reconnect(error)
+            return []
+
     @staticmethod
     def get_connection(list_key: str | None = None) -> Any:  # noqa: ARG004 - the caller's interface
         """The queue's rows. Unlike the parent's it opens no connection: a broker is made before a fork."""

@@ -14,7 +14,9 @@ from uuid import UUID
 
 from django.db import connection as database
 from django.db import models
+from django.db.models.base import ModelState
 from django.db.models.expressions import DatabaseDefault
+from django.utils import timezone
 
 from integrations import prepared
 from integrations.tenancy import refuse_other_tenant
@@ -45,17 +47,55 @@ def upsert(model: type[models.Model], rows: Rows, fields: Sequence[str], *, key:
     insert(model, [row for row in rows if row._state.adding])
 
 
-def insert(model: type[models.Model], rows: Rows) -> None:
-    """New rows. A key that exists raises IntegrityError."""
+def maker(model: type[Row], **common: Any) -> Callable[..., Row]:
+    """What makes new rows of what they have in common and what each is given, both by column attribute, such as `contact_id`.
+
+    It takes a tenth of the time of the model itself, and sends no signals.
+    """
+    held = {name: value for name, value in vars(model(**common)).items() if name != "_state"}
+    fresh = [
+        (field.attname, field.default)
+        for field in model._meta.concrete_fields
+        if field.has_default() and callable(field.default) and field.attname not in common
+    ]
+
+    def make(**own: Any) -> Row:
+        row = model.__new__(model)
+        row.__dict__ = values = held | own
+        for name, default in fresh:
+            if name not in own:
+                values[name] = default()
+        row._state = ModelState()
+        return row
+
+    return make
+
+
+def insert(model: type[models.Model], rows: Rows, *, few: bool = False) -> None:
+    """New rows. A key that exists raises IntegrityError. `few`: by a prepared statement, as COPY begins and ends with a wait."""
     if not rows:
         return
     _prepare(model, rows, adding=True)
-    columns, values = _copied(model, tuple(_is_given(rows[0], field) for field in model._meta.concrete_fields))
-    with database.wrap_database_errors, database.cursor() as sql, sql.copy(columns) as target:
-        for row in rows:
-            target.write_row(values(row))
+    given = tuple(_is_given(rows[0], field) for field in model._meta.concrete_fields)
+    if few or database.settings_dict["OPTIONS"].get("assume_role"):
+        _insert_given(model, rows, given)
+    else:
+        columns, values = _copied(model, given)
+        with database.wrap_database_errors, database.cursor() as sql, sql.copy(columns) as target:
+            for row in rows:
+                target.write_row(values(row))
     for row in rows:
         row._state.adding, row._state.db = False, database.alias
+
+
+def _insert_given(model: type[models.Model], rows: Rows, given: tuple[bool, ...]) -> None:
+    """Also for all behind row-level security, where the server refuses COPY."""
+    statement, names = _inserted(model, given)
+    values = attrgetter(*names)
+    with prepared.cursor() as sql:
+        sql.execute(
+            statement, [json.dumps([dict(zip(names, values(row), strict=True)) for row in rows], default=_as_text)]
+        )
 
 
 def update(model: type[models.Model], rows: Rows, fields: Sequence[str]) -> None:
@@ -72,15 +112,19 @@ def update(model: type[models.Model], rows: Rows, fields: Sequence[str]) -> None
 
 
 def _prepare(model: type[models.Model], rows: Rows, *, adding: bool) -> None:
-    stamps = [one for one in model._meta.concrete_fields if isinstance(one, models.DateTimeField) and _is_stamp(one)]
-    for row in rows:
+    for row in {getattr(row, "tenant_id", None): row for row in rows}.values():
         refuse_other_tenant(row)
-        for field in stamps:
-            field.pre_save(row, adding)
+    now = timezone.now()
+    for name in _stamps(model, adding):
+        for row in rows:
+            setattr(row, name, now)
 
 
-def _is_stamp(field: "models.DateTimeField[Any, Any]") -> bool:
-    return field.auto_now or field.auto_now_add
+@cache
+def _stamps(model: type[models.Model], adding: bool) -> tuple[str, ...]:
+    """What is to be set to the present time."""
+    times = [one for one in model._meta.concrete_fields if isinstance(one, models.DateTimeField)]
+    return tuple(one.attname for one in times if one.auto_now or (adding and one.auto_now_add))
 
 
 def _is_given(row: models.Model, field: Any) -> bool:
@@ -107,11 +151,25 @@ def _copied(model: type[models.Model], given: tuple[bool, ...]) -> tuple[str, Ca
         values = list(read(row))
         for at in documents:
             if values[at] is not None:
-                values[at] = json.dumps(values[at])
+                values[at] = json.dumps(values[at]) if values[at] != {} else "{}"
         return values
 
     columns = ", ".join(_quoted(field.column) for field in fields)
     return f"COPY {_quoted(model._meta.db_table)} ({columns}) FROM STDIN", line
+
+
+@cache
+def _inserted(model: type[models.Model], given: tuple[bool, ...]) -> tuple[str, list[str]]:
+    """The statement that takes these columns, and the attributes of a row whose values it takes."""
+    fields: list[Any] = [field for field, wanted in zip(model._meta.concrete_fields, given, strict=True) if wanted]
+    columns = ", ".join(_quoted(one.column) for one in fields)
+    told = ", ".join(f"given.{_quoted(one.attname)}" for one in fields)
+    types = ", ".join(f"{_quoted(one.attname)} {one.cast_db_type(database)}" for one in fields)
+    statement = (
+        f"INSERT INTO {_quoted(model._meta.db_table)} ({columns}) SELECT {told} "  # noqa: S608 - our models' names
+        f"FROM json_to_recordset(%s::json) AS given ({types})"
+    )
+    return statement, [one.attname for one in fields]
 
 
 @cache

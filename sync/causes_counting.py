@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection as database
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import OuterRef, Q, Subquery
+from django.db.models.lookups import IsNull
 from django.utils import timezone
 
 from integrations.models import Tenant
@@ -106,11 +107,11 @@ class Pile:
 
 
 def alive() -> Q:
-    """Causes that something needs help for."""
+    """Causes that something needs help for. Each is looked up: as EXISTS, all that ever failed would be read for the newest few."""
     same = {"tenant_id": OuterRef("tenant_id"), "fingerprint": OuterRef("fingerprint")}
-    return Q(Exists(SyncJob.objects.filter(state="dead", **same))) | Q(
-        Exists(InboxEvent.objects.filter(state="failed", **same))
-    )
+    of_work = (SyncJob.objects.filter(state="dead", **same), InboxEvent.objects.filter(state="failed", **same))
+    job, event = (Subquery(rows.order_by().values("pk")[:1]) for rows in of_work)
+    return Q(IsNull(job, rhs=False)) | Q(IsNull(event, rhs=False))
 
 
 def piles(fingerprint: str = "") -> list[Pile]:

@@ -7,7 +7,7 @@ from typing import cast
 
 from mapping.models import Strategy
 from sync import blanks, do_not_call, loops, values
-from sync.merge import merge
+from sync.merge import merge, taken
 from sync.models import Contact
 from sync.page import Source, Work
 from sync.times import FieldTimes
@@ -24,6 +24,8 @@ def look_around(source: Source, works: Sequence[Work]) -> None:
         [work.contact.pk for work in known if work.contact and not work.is_new],
     )
     for work in known:
+        if work.is_first:
+            continue  # nothing of them can be in conflict
         work.quarantined = quarantined.get(work.link.pk, set()) if work.link else set()
         work.ours_at = partial(times.ours, cast("Contact", work.contact), work.link)
         work.theirs_at = partial(times.theirs, work.record)
@@ -34,6 +36,19 @@ def decide(source: Source, work: Work, now: datetime) -> None:
     contact = work.contact
     if contact is None or not work.newer:
         return
+    if work.is_first and not source.session.mapping.blank_rules:
+        work.decisions = taken(work.theirs)
+    else:
+        _compare(source, work, contact)
+    changes = {one.field: one.value for one in work.decisions if one.changed}
+    if changes and not work.is_new:
+        contact.version += 1
+    if changes or work.is_new:
+        values.write(contact, changes)
+        contact.updated_at = now
+
+
+def _compare(source: Source, work: Work, contact: Contact) -> None:
     base = work.link.base if work.link else {}
     sides = blanks.inbound(source.session.mapping.blank_rules, base, values.read(contact, work.theirs), work.theirs)
     merged = merge(
@@ -47,12 +62,6 @@ def decide(source: Source, work: Work, now: datetime) -> None:
     said = do_not_call.said_at(work.link.metadata) if work.link else None
     work.decisions = [do_not_call.keep(one, said, work.record.modified_at) for one in sides.as_held(merged)]
     work.decisions += sides.decided
-    changes = {one.field: one.value for one in work.decisions if one.changed}
-    if changes and not work.is_new:
-        contact.version += 1
-    if changes or work.is_new:
-        values.write(contact, changes)
-        contact.updated_at = now
 
 
 def _strategy(source: Source, work: Work, name: str) -> str:

@@ -45,6 +45,8 @@ MARKS = (
 NO_LONGER_THERE = ("deleted_at", "erased_at", "unseen_at", "moved_to")
 """Any of these says that the link's record is not there."""
 FIELDS = ["local_record_id", "sync_status", "error_message", "metadata", "base", "updated_at"]
+FORGOTTEN = "forgotten_at"
+"""Who asked to be forgotten here: their record is never taken in again, also where it lives on (see `sync.erasing`)."""
 MOST_HOPS = 10
 MARK, UNLINK, DELETE = "mark", "unlink", "delete"
 
@@ -279,6 +281,8 @@ def redirect(connection: CrmConnection, moves: Mapping[Identity, Identity], now:
 def _hand_over(old: SyncRecord, new: SyncRecord, now: datetime) -> bool:
     """True when each has a contact of its own."""
     both = bool(old.local_record_id and new.local_record_id and old.local_record_id != new.local_record_id)
+    if FORGOTTEN in old.metadata and not new.local_record_id:
+        new.metadata = {**new.metadata, FORGOTTEN: old.metadata[FORGOTTEN]}
     signpost = {**old.metadata, "moved_to": list(identity_of(new)), "moved_at": now.isoformat()}
     if old.local_record_id and not new.local_record_id:
         signpost["contact"] = str(old.local_record_id)

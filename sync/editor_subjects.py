@@ -21,6 +21,7 @@ from mapping.paths import PathError, compile_path
 from sync import departed
 from sync.editor_preview import Subject, with_fields
 from sync.models import Contact, SyncRecord
+from sync.named import begins
 from sync.phone_numbers import to_e164
 
 CONTACTS = Contact._meta.db_table
@@ -28,6 +29,7 @@ LOOKED_AT = 40
 """So many people who changed last are looked at for one who is linked."""
 OFFERED = 12
 LONGEST_SEARCH = 200
+MOST_NAMED = 200
 MOST_FIELDS = 150
 """Of the CRM's fields, read with a record so that each shows a value."""
 SALT = "mapping editor: a record just read"
@@ -70,16 +72,13 @@ def one(connection: CrmConnection, contact_id: str) -> Subject | None:
 
 
 def _named(connection: CrmConnection, term: str) -> Q:
-    first, _space, last = term.partition(" ")
     found = Q(email=term.lower()) | Q(email=term)
     try:
         number = to_e164(term, str(connection.tenant.region))
         found |= Q(phone=number) | Q(mobile_phone=number)
     except ValueError:
         pass
-    alone = Q(last_name__istartswith=term) | Q(first_name__istartswith=term)
-    both = Q(first_name__istartswith=first, last_name__istartswith=last.strip()) if last.strip() else Q(pk__in=[])
-    return found | alone | both
+    return found | Q(pk__in=begins(connection.tenant_id, term, MOST_NAMED))
 
 
 def _subjects(connection: CrmConnection, people: Sequence[Contact]) -> list[Subject]:

@@ -79,27 +79,8 @@ def read(position: Position, limit: int, *, provider: str | None = None, do_not_
     return FeedPage(page, Position(max(bound - 1, 0), LAST_ID), has_more=False)
 
 
-_OLDEST_RUNNING = """
-WITH now AS (SELECT pg_current_snapshot() AS snapshot),
-running AS (SELECT xid FROM now, pg_snapshot_xip(snapshot) AS xid)
-SELECT coalesce(min(xid::text::bigint), (SELECT pg_snapshot_xmax(snapshot)::text::bigint FROM now))
-FROM running
-WHERE CASE
-    WHEN EXISTS (
-        SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid)
-        WHERE locktype = 'transactionid' AND mode = 'ExclusiveLock'
-          AND (datname <> current_database() OR backend_type = 'autovacuum worker')
-          AND transactionid::text::bigint = xid::text::bigint % 4294967296
-    ) THEN false
-    ELSE pg_xact_status(xid) = 'in progress'
-END
-"""
-# CASE keeps the order: a transaction that ends while we look is gone from the locks, and then known to have ended. Its rows
-# are seen by the query that follows.
-
-
 def _oldest_running() -> int:
     """The oldest transaction that may still write contacts; those of other databases on the server, and vacuum's, can't."""
     with database.cursor() as cursor:
-        cursor.execute(_OLDEST_RUNNING)
+        cursor.execute("SELECT dialbridge_oldest_running() + dialbridge_feed_offset()")
         return int(cursor.fetchone()[0])

@@ -21,7 +21,7 @@ from integrations.records import Change, Fetched
 from integrations.registry import provider_class
 from mapping.compiled import MappingSession
 from mapping.publishing import Published, compiled
-from sync import causes_noting, inbox, queue
+from sync import causes_noting, erasing, inbox, queue
 from sync.causes import INTERNAL, code_of
 from sync.handlers import Result
 from sync.inbound import PageWriter
@@ -133,7 +133,16 @@ class Desk:
                 self._erased |= set(event.record_ids)
             if event.change == Change.DELETED:
                 self._deleted |= set(event.record_ids)
-        return list(dict.fromkeys([*self._moved, *(one for ids in self._ids.values() for one in sorted(ids))]))
+        order = list(dict.fromkeys([*self._moved, *(one for ids in self._ids.values() for one in sorted(ids))]))
+        return self._without_forgotten(order)
+
+    def _without_forgotten(self, order: Sequence[str]) -> list[str]:
+        """Who asked to be forgotten is neither read nor is what was told of them kept. Where a record went is still followed."""
+        held = erasing.forgotten(self.connection, self.object_type, order) - {*self._moved, *self._moved.values()}
+        if held:
+            erasing.forget_told([pk for pk, named in self._ids.items() if named & held])
+            self._done |= held - self._erased - self._deleted
+        return [one for one in order if one not in self._done]
 
     def _take(self, ids: Sequence[str], writer: PageWriter, paths: Sequence[str]) -> None:
         with exchanges.about(*(exchanges.record_key(self.object_type, one) for one in ids)):

@@ -5,12 +5,14 @@ alike by name and company is only a question for somebody: that search takes lon
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
 
 from integrations.models import CrmConnection
 from sync import candidates, departed, holding, reviews
+from sync.bulk import maker
 from sync.matching import Index, fuzzy_suspects, threshold_of
 from sync.models import Contact, SyncRecord
 from sync.page import Source, Work
@@ -47,17 +49,18 @@ def contacts(works: Sequence[Work]) -> None:
             work.contact = held.get(work.link.local_record_id)
 
 
-def match(source: Source, works: Sequence[Work]) -> None:
+def match(source: Source, works: Sequence[Work], now: datetime) -> None:
     """Gives records that have no contact the one they belong to, or a new one."""
     works = [work for work in works if work.to_import and not source.fills_only]
     index = Index(candidates.exact(source.connection, {work.record.id: work.theirs for work in works}))
     found: dict[UUID, Work] = {}
+    make = maker(Contact, tenant_id=source.connection.tenant_id, created_at=now, updated_at=now)
     for work in works:
         work.match = index.match(work.mapped.values, work.record.id)
         if work.match.id:
             found[work.match.id] = work
         else:
-            work.contact = Contact(tenant_id=source.connection.tenant_id)
+            work.contact = make()
             work.is_new = True
     for contact in Contact.objects.select_for_update().filter(pk__in=list(found)):
         found[contact.pk].contact = contact

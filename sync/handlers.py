@@ -33,8 +33,14 @@ class Result:
 _HANDLERS: dict[str, Handler] = {}
 
 
-def register(kind: str, handler: Handler) -> None:
+LASTING: set[str] = set()
+"""Kinds whose jobs tell what became of something that is kept, such as a call: they are never forgotten."""
+
+
+def register(kind: str, handler: Handler, *, lasting: bool = False) -> None:
     _HANDLERS[kind] = handler
+    if lasting:
+        LASTING.add(kind)
 
 
 def handler_of(kind: str) -> Handler:

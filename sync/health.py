@@ -11,7 +11,7 @@ from django.utils.translation import ngettext
 
 from integrations.models import CircuitBreaker, CrmConnection
 from integrations.transport.limits import DAILY_BUDGET
-from sync import budgets, gauges, metrics_series
+from sync import budgets, gauges, metrics_series, urgency
 from sync.budgets import Day, Gauge
 from sync.gauges import Gauges
 from sync.metrics_series import SPANS, Series, Span
@@ -138,10 +138,15 @@ class Card:
         ) % {"count": self.dead_letters}
 
 
-def cards(span: Span = SPANS["24h"]) -> list[Card]:
-    """A card for each connection in the current scope, in a fixed number of queries. `span` is that of the charts."""
+def cards(span: Span = SPANS["24h"], most: int | None = None) -> list[Card]:
+    """A card for each connection in the current scope, in a fixed number of queries. `span` is that of the charts.
+
+    With `most`, only those that need somebody first: counting for a thousand connections would take seconds.
+    """
     # Without the secrets: a lost key must not take the health page down with it.
     rows = CrmConnection.objects.defer("access_token", "refresh_token", "secrets").select_related("tenant", "breaker")
+    if most is not None:
+        rows = rows.filter(pk__in=urgency.first(most))
     connections = list(rows.order_by("tenant__name", "provider"))
     ids, now = [one.pk for one in connections], timezone.now()
     seen, series = gauges.read(ids, now), metrics_series.read(ids, span, now)

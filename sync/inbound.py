@@ -124,12 +124,13 @@ class PageWriter:
         return [Work(record, self.source.session.inbound(record.fields)) for record in newest.values()]
 
     def _settle(self, works: Sequence[Work], now: datetime) -> None:
+        works = erasing.leave_out(works)
         back = [work for work in works if work.link and departed.is_gone(work.link)]
         if back and departed.part_again(self.connection, [work.link for work in back if work.link]):
             finding.links(self.source, works)
         departed.revive([work.link for work in back if work.link], now)
         finding.contacts(works)
-        finding.match(self.source, [work for work in works if work.contact is None])
+        finding.match(self.source, [work for work in works if work.contact is None], now)
         self._decide(works, now)
         self._write(works, now)
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -21,11 +21,12 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django_q.tasks import async_task
 
+from integrations import prepared
 from integrations.models import Tenant
 from integrations.records import RemoteEvent
 from sync import queue
 from sync.models import InboxEvent, Lane, SyncJob
-from sync.values import storable
+from sync.values import is_storable, json_text, storable
 
 log = logging.getLogger("dialbridge.inbox")
 
@@ -39,12 +40,13 @@ LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """An event for one connection. `body` is what to show of how it came; empty: the event's own raw form."""
+    """An event for one connection. `body` and `headers` are what to show of how it came; no body: the event's own raw form."""
 
     tenant_id: UUID
     connection_id: UUID
     event: RemoteEvent
     body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +63,16 @@ _STORE = """
 WITH arrived AS (
     SELECT * FROM jsonb_to_recordset(%(rows)s::jsonb) AS one (
         tenant_id uuid, connection_id uuid, dedupe_key text, object_type text, record_ids jsonb, change text, changed jsonb,
-        vals jsonb, moved_to text, ours boolean, occurred_at timestamptz, body text
+        vals jsonb, moved_to text, ours boolean, occurred_at timestamptz, body text,
+        headers jsonb
     )
 ), stored AS (
     INSERT INTO inbox_events (
         tenant_id, connection_id, source, dedupe_key, object_type, record_ids, change, changed, "values", moved_to, ours,
         occurred_at, body, headers, signature_ok, state, error, note
     )
-    SELECT tenant_id, connection_id, %(source)s, dedupe_key, object_type, record_ids, change, changed, vals, moved_to, ours,
-        occurred_at, decode(body, 'base64'), %(headers)s::jsonb, true, 'received', '', ''
+    SELECT tenant_id, connection_id, %(source)s::text, dedupe_key, object_type, record_ids, change, changed, vals, moved_to, ours,
+        occurred_at, decode(body, 'base64'), headers, true, 'received', '', ''
     FROM arrived
     ON CONFLICT (connection_id, dedupe_key) DO NOTHING
     RETURNING tenant_id, connection_id, object_type
@@ -77,7 +80,7 @@ WITH arrived AS (
     SELECT tenant_id, connection_id, object_type, count(*) AS events FROM stored GROUP BY 1, 2, 3
 ), jobs AS (
     INSERT INTO sync_jobs (tenant_id, connection_id, kind, key, payload, lane, state, attempts, cause, error, error_detail)
-    SELECT tenant_id, connection_id, 'fetch', object_type, '{}'::jsonb, %(lane)s, 'ready', 0, '', '', ''
+    SELECT tenant_id, connection_id, 'fetch', object_type, '{}'::jsonb, %(lane)s::smallint, 'ready', 0, '', '', ''
     FROM wanted ORDER BY connection_id, object_type
     ON CONFLICT DO NOTHING
     RETURNING connection_id, key
@@ -87,7 +90,7 @@ FROM wanted LEFT JOIN jobs ON jobs.connection_id = wanted.connection_id AND jobs
 """
 
 
-def store(arrivals: Sequence[Arrival], source: str, headers: Mapping[str, str] | None = None) -> int:
+def store(arrivals: Sequence[Arrival], source: str) -> int:
     """Stores what is new of these events, in the caller's transaction if there is one, and wakes the workers after it.
 
     Returns how many were new.
@@ -101,12 +104,9 @@ def store(arrivals: Sequence[Arrival], source: str, headers: Mapping[str, str] |
     terms: dict[str, Any] = {
         "rows": _as_json([_row(one) for one in ordered]),
         "source": source,
-        "headers": json.dumps(storable(headers or {})),
         "lane": int(Lane.WEBHOOKS),
     }
-    with database.cursor() as cursor:
-        cursor.execute(_STORE, terms)
-        found = cursor.fetchall()
+    found = prepared.rows(_STORE, terms)
     wanted = [
         Wanted(tenant_id, connection_id, key, joined=not added) for tenant_id, connection_id, key, _, added in found
     ]
@@ -121,13 +121,13 @@ WITH wanted AS (
         AS one (tenant_id, connection_id, object_type, joined)
 ), again AS (
     INSERT INTO sync_jobs (tenant_id, connection_id, kind, key, payload, lane, state, attempts, cause, error, error_detail)
-    SELECT tenant_id, connection_id, 'fetch', object_type, '{}'::jsonb, %(lane)s, 'ready', 0, '', '', ''
+    SELECT tenant_id, connection_id, 'fetch', object_type, '{}'::jsonb, %(lane)s::smallint, 'ready', 0, '', '', ''
     FROM wanted WHERE joined ORDER BY connection_id, object_type
     ON CONFLICT DO NOTHING
     RETURNING connection_id
 ), woken AS (
     UPDATE crm_credentials SET wake_requested_at = now()
-    WHERE id IN (SELECT connection_id FROM wanted) AND (wake_requested_at IS NULL OR wake_requested_at < now() - %(lost)s)
+    WHERE id IN (SELECT connection_id FROM wanted) AND (wake_requested_at IS NULL OR wake_requested_at < now() - %(lost)s::interval)
     RETURNING id
 )
 SELECT id, true FROM woken UNION ALL SELECT connection_id, false FROM again
@@ -152,10 +152,7 @@ def _tell_workers(wanted: Sequence[Wanted]) -> None:
         "lane": int(Lane.WEBHOOKS),
         "lost": queue.LOST_WAKE_UP,
     }
-    with database.cursor() as cursor:
-        cursor.execute(_TELL, terms)
-        found = cursor.fetchall()
-    for connection_id, woken in found:
+    for connection_id, woken in prepared.rows(_TELL, terms):
         if woken:
             async_task(queue.WORK_TASK, str(connection_id))
         else:
@@ -232,17 +229,16 @@ def forget(before: datetime, state: str, at_once: int = 5000) -> int:
 
 def _row(arrival: Arrival) -> dict[str, Any]:
     event = arrival.event
-    row: dict[str, Any] = storable(
-        {
-            "dedupe_key": _short_key(event.dedupe_key),
-            "object_type": event.object_type[:LONGEST_NAME],
-            "record_ids": [str(one) for one in event.record_ids],
-            "change": str(event.change),
-            "changed": list(event.changed),
-            "vals": dict(event.values),
-            "moved_to": event.moved_to[:LONGEST_NAME],
-        }
-    )
+    row: dict[str, Any] = {
+        "dedupe_key": _short_key(event.dedupe_key),
+        "object_type": event.object_type[:LONGEST_NAME],
+        "record_ids": [str(one) for one in event.record_ids],
+        "change": str(event.change),
+        "changed": list(event.changed),
+        "vals": dict(event.values),
+        "moved_to": event.moved_to[:LONGEST_NAME],
+        "headers": dict(arrival.headers),
+    }
     body = base64.b64encode(arrival.body or _raw(event.raw)).decode()
     ids = {"tenant_id": arrival.tenant_id, "connection_id": arrival.connection_id}
     return {**row, **ids, "ours": event.ours, "occurred_at": event.occurred_at, "body": body}
@@ -250,10 +246,20 @@ def _row(arrival: Arrival) -> dict[str, Any]:
 
 def _as_json(rows: list[dict[str, Any]]) -> str:
     try:
-        return json.dumps(rows, ensure_ascii=False, allow_nan=False, default=str)
+        text = json.dumps(rows, ensure_ascii=False, allow_nan=False, default=str)
     except ValueError:
         # Numbers that JSON has no words for. The values are only hints: the records are read afresh.
-        return json.dumps([{**row, "vals": {}} for row in rows], ensure_ascii=False, default=str)
+        rows = [row if _is_finite(row["vals"]) else {**row, "vals": {}} for row in rows]
+        text = json.dumps(rows, ensure_ascii=False, default=str)
+    return text if is_storable(text) else json.dumps(storable(rows), ensure_ascii=False, default=str)
+
+
+def _is_finite(values: Mapping[str, Any]) -> bool:
+    try:
+        json.dumps(values, allow_nan=False, default=str)
+    except ValueError:
+        return False
+    return True
 
 
 def _short_key(key: str) -> str:
@@ -263,4 +269,4 @@ def _short_key(key: str) -> str:
 def _raw(raw: Any) -> bytes:
     if isinstance(raw, bytes):
         return raw
-    return b"" if raw is None else json.dumps(storable(raw), ensure_ascii=False, default=str).encode()
+    return b"" if raw is None else json_text(raw).encode()

@@ -7,7 +7,8 @@ call" that waits. Between equals those with fewer workers at that moment come fi
 of one tenant's work holds another tenant's job up for one turn, in whatever lane the two are.
 
 As many tasks are on their way as connections stand in line: a task ends when one connection has no work left, and sends
-another in its place when it leaves while there is more.
+another in its place when it leaves while there is more. Who finds nobody in line goes on with the connection it had while that
+has more to do. So where only one is busy all workers come to work for it, as the clock wakes it anew each second.
 """
 
 from dataclasses import replace
@@ -90,10 +91,9 @@ def next_turn() -> UUID | None:
     return row[0] if row else None
 
 
-def stay_in_line(connection_id: UUID) -> bool:
-    """Has a connection with more to do wait for its next turn. False: it is in line already, and a task is on its way."""
-    rows = CrmConnection.objects.filter(pk=connection_id, wake_requested_at=None)
-    return bool(rows.update(wake_requested_at=Now()))
+def stay_in_line(connection_id: UUID) -> None:
+    """Has a connection with more to do wait for its next turn, if it doesn't already."""
+    CrmConnection.objects.filter(pk=connection_id, wake_requested_at=None).update(wake_requested_at=Now())
 
 
 _LEAVE = """

@@ -80,9 +80,12 @@ class Index:
         for one in candidates:
             for by, key in _keys(one):
                 self._by[by].setdefault(key, {})[one.id] = one
+        self._nobody = not any(self._by.values())
 
     def match(self, values: Mapping[str, Any], crm_id: str = "") -> Match:
         """Whom a record with these dialer values is. The strategies are asked in order, the first that is certain decides."""
+        if self._nobody:
+            return NO_MATCH
         person = _person(values)
         by_id = self._found(CRM_ID, [crm_id])
         by_email = self._found(EMAIL, [person.email])

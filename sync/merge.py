@@ -14,9 +14,11 @@ from typing import Any
 from mapping.rows import FILL, IGNORE
 
 DO_NOT_CALL = "do_not_call"
+HELD_BY_NOBODY = {DO_NOT_CALL: False}
+"""What a new contact holds in its fields, where that isn't None."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decision:
     """What to do with one field: `value` is what we hold afterwards, `agreed` what the base becomes."""
 
@@ -62,11 +64,19 @@ def merge(
     A field that `base` doesn't hold was agreed to be blank: the side that has a value then gives it to the other.
     """
     return [
-        _decide(
-            name, base.get(name), ours.get(name), value, strategy, partial(_later_is_ours, ours_at, theirs_at, name)
-        )
+        _decide((name, base.get(name), ours.get(name), value), strategy, (ours_at, theirs_at))
         for name, value in theirs.items()
     ]
+
+
+def taken(theirs: Mapping[str, Any]) -> list[Decision]:
+    """The same for somebody of whom neither side knew anything: all that they say is taken."""
+    return [_taken(name, HELD_BY_NOBODY.get(name), value) for name, value in theirs.items()]
+
+
+def _taken(name: str, ours: Any, theirs: Any) -> Decision:
+    blank = _blank(theirs)
+    return Decision(name, ours if blank else theirs, theirs, changed=not blank, ours=ours, theirs=theirs)
 
 
 def _later_is_ours(ours_at: When, theirs_at: When, name: str) -> bool:
@@ -80,24 +90,19 @@ def at(when: When, name: str) -> datetime | None:
     return when(name) if callable(when) else when
 
 
-def _decide(
-    name: str,
-    base: Any,
-    ours: Any,
-    theirs: Any,
-    strategy: Callable[[str], str],
-    later_is_ours: Callable[[], bool],
-) -> Decision:
-    decision = partial(Decision, name, base=base, ours=ours, theirs=theirs)
+def _decide(field: tuple[str, Any, Any, Any], strategy: Callable[[str], str], times: tuple[When, When]) -> Decision:
+    name, base, ours, theirs = field
     if same(ours, theirs):
-        return decision(ours, theirs, changed=False)
+        return Decision(name, ours, theirs, changed=False, base=base, ours=ours, theirs=theirs)
     if same(base, theirs):
-        return decision(ours, base, changed=False)
+        return Decision(name, ours, base, changed=False, base=base, ours=ours, theirs=theirs)
     if same(base, ours):
-        return decision(theirs, theirs, changed=True)
+        return Decision(name, theirs, theirs, changed=True, base=base, ours=ours, theirs=theirs)
     rule = strategy(name)
-    conflict = decision(ours, base, changed=False, conflict=True, strategy=rule)
-    value, winner = _decided(name, rule, conflict, later_is_ours)
+    conflict = Decision(
+        name, ours, base, changed=False, conflict=True, strategy=rule, base=base, ours=ours, theirs=theirs
+    )
+    value, winner = _decided(name, rule, conflict, partial(_later_is_ours, *times, name))
     if not winner:
         return conflict
     return replace(conflict, value=value, agreed=theirs, changed=not same(value, ours), winner=winner)

@@ -82,6 +82,11 @@ class Work:
         return found
 
     @property
+    def is_first(self) -> bool:
+        """Neither side knew anything of this person."""
+        return self.is_new and self.link is None
+
+    @property
     def problem(self) -> str:
         return " ".join(f"{one.field}: {one.message}" for one in self.mapped.problems)
 

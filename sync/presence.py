@@ -151,6 +151,8 @@ _Told = tuple[str, str, str, SyncJob | None]
 
 
 def _state_of(link: SyncRecord, connection: CrmConnection | None, facts: Facts) -> _Told:
+    if departed.FORGOTTEN in link.metadata:
+        return MUTED, _("Forgotten here"), _("The record still exists there. It is never taken over again."), None
     if departed.is_gone(link):
         return (*_gone(link), None)
     jobs = facts.carrying(link.connection_id)

@@ -57,6 +57,15 @@ def run_watched_cluster(pipe: int) -> None:
     broker = WatchedBroker(get_broker(), pipe)
     pre_execute.connect(broker.task_started, weak=False)
     cluster = Cluster(broker=broker)
+    try:
+        _run(cluster, broker)
+    except Exception:
+        # Ending as usual would wait for the other processes, which go on working with nobody to guard them.
+        logger.exception("The main process of the cluster failed: the cluster is started again.")
+        os.killpg(0, signal.SIGKILL)
+
+
+def _run(cluster: Cluster, broker: "WatchedBroker") -> None:
     cluster.start()
     while cluster.sentinel.is_alive():
         if not broker.send(KNOCK):
@@ -94,6 +103,10 @@ class WatchedBroker:
             return [(PROBE_ID, _probe_package())]
         tasks: list[tuple[Any, str]] | None = self._broker.dequeue()
         return tasks
+
+    def enqueue(self, task: str) -> Any:
+        """Only the clock, in the sentinel, sends by this one: nothing would find its tasks again in a queue that forgets."""
+        return getattr(self._broker, "lasting", self._broker).enqueue(task)
 
     # --- in a worker
 

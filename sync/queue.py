@@ -75,6 +75,21 @@ class Outcome:
     payload: dict[str, Any] | None = field(default=None)
 
 
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to be added, without the cost of a model's row: each posted call makes several."""
+
+    tenant_id: uuid.UUID
+    connection_id: uuid.UUID
+    kind: str
+    key: str
+    lane: int
+    local_record_id: uuid.UUID | None = None
+    payload: dict[str, Any] = field(default_factory=dict)
+    run_id: int | None = None
+    not_before: datetime | None = None
+
+
 _ENQUEUE = """
 WITH given AS MATERIALIZED (
     SELECT nextval(pg_get_serial_sequence('sync_jobs', 'id')) AS id, one.* FROM json_to_recordset(%s::json) AS one (
@@ -102,25 +117,23 @@ ON CONFLICT (connection_id, kind, key) WHERE state = 'ready' DO UPDATE SET
 lock in the same order, so that nobody waits in a circle; the place in line is that in which the jobs were given."""
 
 
-def enqueue(jobs: Iterable[SyncJob]) -> None:
+def enqueue(jobs: Iterable[SyncJob | NewJob]) -> None:
     """Adds jobs in the caller's transaction and wakes their connections once it commits. The rows given are not filled in.
 
     A job whose twin (same connection, kind and key) is already waiting is left out: the twin will do. It moves to the better
     lane and the earlier time of the two; only a "do not call" ends the pause after a failure.
     """
-    rows: dict[tuple[uuid.UUID, str, str], SyncJob] = {}
+    rows: dict[tuple[uuid.UUID, str, str], SyncJob | NewJob] = {}
     for row in sorted(jobs, key=lambda one: one.lane):
         rows.setdefault((row.connection_id, row.kind, row.key), row)
     if not rows:
         return
-    with prepared.cursor() as cursor:
-        given = json.dumps([_given(row) for row in rows.values()], default=str)
-        cursor.execute(_ENQUEUE, [given, int(Lane.DO_NOT_CALL)])
+    prepared.run(_ENQUEUE, [json.dumps([_given(row) for row in rows.values()], default=str), int(Lane.DO_NOT_CALL)])
     for connection_id in {row.connection_id for row in rows.values()}:
         transaction.on_commit(partial(wake, connection_id))
 
 
-def _given(row: SyncJob) -> dict[str, Any]:
+def _given(row: SyncJob | NewJob) -> dict[str, Any]:
     refuse_other_tenant(row)
     given = {name: getattr(row, name) for name in _GIVEN}
     return given | {"not_before": row.not_before if isinstance(row.not_before, datetime) else None}
@@ -277,7 +290,8 @@ def settle(claimed: Claim, outcomes: Sequence[Outcome]) -> None:
             pk__in=[outcome.job.pk for outcome in outcomes], lease_token=claimed.token
         )
     }
-    rows = [_settled(held[outcome.job.pk], outcome, claimed) for outcome in outcomes if outcome.job.pk in held]
+    now = _now() if any(outcome.wait for outcome in outcomes) else timezone.now()
+    rows = [_settled(held[outcome.job.pk], outcome, claimed, now) for outcome in outcomes if outcome.job.pk in held]
     ended = [row for row in rows if row.state != SyncJob.State.READY]
     _yield_to_twins(rows)
     dead = [row for row in rows if row.state == SyncJob.State.DEAD]
@@ -292,7 +306,15 @@ _SETTLED_FIELDS = [
 ]  # fmt: skip
 
 
-def _settled(row: SyncJob, outcome: Outcome, claimed: Claim) -> SyncJob:
+def _now() -> datetime:
+    """By the database's clock: by this machine's a pause may end too early, and a lost answer be looked for before it is there."""
+    with database.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        now: datetime = cursor.fetchone()[0]
+        return now
+
+
+def _settled(row: SyncJob, outcome: Outcome, claimed: Claim, now: datetime) -> SyncJob:
     row.state = outcome.state
     row.lease_token = None
     row.lease_until = None
@@ -305,9 +327,9 @@ def _settled(row: SyncJob, outcome: Outcome, claimed: Claim) -> SyncJob:
         row.payload = outcome.payload
     if outcome.state == SyncJob.State.READY:
         if outcome.wait > 0:  # else it keeps its place in line
-            row.not_before = timezone.now() + timedelta(seconds=outcome.wait)
+            row.not_before = now + timedelta(seconds=outcome.wait)
     else:
-        row.finished_at = timezone.now()
+        row.finished_at = now
     return row
 
 

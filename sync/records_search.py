@@ -12,14 +12,14 @@ from typing import Any
 from uuid import UUID
 
 import phonenumbers
-from django.contrib.postgres.search import SearchQuery, SearchVector
-from django.db.models import Q, QuerySet, Value
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from integrations import tenancy
 from integrations.models import Tenant
 from integrations.registry import PROVIDERS, provider_class
 from sync.models import Contact, SyncRecord
+from sync.named import Way, named
 
 CONTACTS = Contact._meta.db_table
 MOST = 25
@@ -28,11 +28,6 @@ MOST_LISTED = 500
 """Of each way to read a name, in the list of contacts."""
 SHORTEST_PHONE = 5
 """Digits from which a text may be a phone number."""
-SEVERAL_WORDS = (
-    Q(last_name__contains=" ") | Q(last_name__contains="-") | Q(first_name__contains=" ") | Q(first_name__contains="-")
-)
-"""Names with parts that an index of beginnings does not know: it is the condition of the index of their words."""
-WORDS = SearchVector("first_name", "last_name", config="simple")
 MOST_TENANTS = 1000
 
 
@@ -94,7 +89,7 @@ def _ways(term: str) -> Iterator[list[Hit]]:
         for name, words in (("phone", _("phone")), ("mobile_phone", _("mobile phone"))):
             yield [Hit(row, words, exact=True) for row in rows.filter(**{f"{name}__in": numbers})[:MOST]]
         return
-    ranks = _by_name(rows, term, MOST)
+    ranks = _by_name(term, MOST)
     named = sorted(
         rows.filter(pk__in=list(ranks)), key=lambda row: (row.last_name.casefold(), row.first_name.casefold())
     )
@@ -112,48 +107,29 @@ def matching(term: str) -> Q:
     if is_phone(term):
         numbers = phone_candidates(term, regions())
         return Q(phone__in=numbers) | Q(mobile_phone__in=numbers)
-    return Q(pk__in=list(_by_name(anywhere(Contact.objects.all()), term, MOST_LISTED)))
+    return Q(pk__in=list(_by_name(term, MOST_LISTED)))
 
 
-def _by_name(rows: QuerySet[Contact], term: str, most: int) -> dict[UUID, bool]:
+def _by_name(term: str, most: int) -> dict[UUID, bool]:
     """Contacts with such a name, and whether it is the whole name.
 
     Each way to read the term is a question of its own, without an order: else the planner walks through all contacts in the
     order of their names, hoping to meet the few that fit.
     """
-    ways = [(exact, condition) for exact in (True, False) for condition in _readings(term, whole=exact)]
-    asked = [_ids(rows.filter(condition), most, exact=exact) for exact, condition in ways]
-    asked.append(_ids(later_words(rows, term), most, exact=False))
-    found: dict[UUID, bool] = {}
-    for pk, exact in asked[0].union(*asked[1:], all=True):
-        found[pk] = found.get(pk, False) or exact
-    return found
+    ways = [Way(first, last, whole) for whole in (True, False) for first, last in _readings(term)]
+    return named(_searched(), ways, most, words=re.findall(r"\w+", term) or ["-"])
 
 
-def _ids(rows: QuerySet[Contact], most: int, *, exact: bool) -> "QuerySet[Any]":
-    return rows.select_related(None).order_by().annotate(whole=Value(exact)).values_list("pk", "whole")[:most]
-
-
-def _readings(term: str, *, whole: bool) -> list[Q]:
-    """A first or last name, or both in either order: as a whole, or their beginnings."""
-    how = "iexact" if whole else "istartswith"
-    pairs = [{"last_name": term}, {"first_name": term}]
-    for one, other in _pairs(term):
-        pairs += [{"first_name": one, "last_name": other}, {"last_name": one, "first_name": other}]
-    return [Q(**{f"{name}__{how}": text for name, text in pair.items()}) for pair in pairs]
+def _readings(term: str) -> list[tuple[str, str]]:
+    """A last or first name, or both in either order."""
+    pairs = _pairs(term)
+    return [("", term), (term, ""), *pairs, *((other, one) for one, other in pairs)]
 
 
 def _pairs(term: str) -> list[tuple[str, str]]:
     """The two parts of a name that a text may be: before and after each of its spaces."""
     words = term.replace(",", " ").split()
     return [(" ".join(words[:place]), " ".join(words[place:])) for place in range(1, min(len(words), 4))]
-
-
-def later_words(rows: QuerySet[Contact], term: str) -> QuerySet[Contact]:
-    """Names of several words, each word of the term being the beginning of one of them, in any order."""
-    words = re.findall(r"\w+", term) or ["-"]
-    wanted = SearchQuery(" & ".join(f"{word}:*" for word in words), search_type="raw", config="simple")
-    return rows.filter(SEVERAL_WORDS).annotate(words=WORDS).filter(words=wanted)
 
 
 # --- what all searches need ---------------------------------------------------------------------------------------------------
@@ -167,6 +143,12 @@ def _all_tenants() -> list[UUID] | None:
     if tenancy.current_scope() is not tenancy.EVERYONE:
         return None
     return list(Tenant.objects.order_by().values_list("pk", flat=True)[:MOST_TENANTS])
+
+
+def _searched() -> list[UUID]:
+    """The tenants in scope, or all of them."""
+    scope = tenancy.current_scope()
+    return list(scope) if isinstance(scope, frozenset) else _tenants.get() or _all_tenants() or []
 
 
 def anywhere(rows: QuerySet[Any]) -> QuerySet[Any]:

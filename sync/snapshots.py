@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection as database
+from django.utils import timezone
 
 from integrations.models import CrmConnection
 from integrations.records import RemoteRecord
@@ -24,6 +25,7 @@ from sync.models import Contact, RecordSnapshot, SyncRecord
 from sync.page import Work
 
 CONTACTS = Contact._meta.db_table
+_ADD = "COPY record_snapshots (record_id, tenant_id, fields, taken_at) FROM STDIN"
 _KEEP = """
 INSERT INTO record_snapshots AS held (record_id, tenant_id, fields, taken_at)
 SELECT record_id, %s, fields, statement_timestamp() FROM json_to_recordset(%s::json) AS page (record_id uuid, fields jsonb)
@@ -36,16 +38,31 @@ def keep(connection: CrmConnection, works: Iterable[Work], links: Iterable[SyncR
     """Remembers the records of a page, whose new and changed `links` are stored already. `partial` ones bring some fields only."""
     written = {link.crm_record_id: link for link in links}
     page: dict[UUID, Mapping[str, Any]] = {}
+    new: list[Sequence[Any]] = []
+    now = timezone.now()
     for work in works:
         link = written.get(work.record.id, work.link)
-        if link is not None and work.contact is not None and work.newer:
+        if link is None or work.contact is None or not work.newer:
+            continue
+        if work.link is None and not partial:
+            new.append((link.pk, connection.tenant_id, values.json_text(work.record.fields), now))
+        else:
             page[link.pk] = values.storable(work.record.fields)
+    _add(new)
     if partial:
         page = _completed(page)
     if page:
         rows = [{"record_id": pk, "fields": fields} for pk, fields in page.items()]
         with database.cursor() as sql:
             sql.execute(_KEEP, [connection.tenant_id, json.dumps(rows, ensure_ascii=False, default=str)])
+
+
+def _add(rows: Sequence[Sequence[Any]]) -> None:
+    """Those of records that were linked just now: nothing is held of them."""
+    if rows:
+        with database.wrap_database_errors, database.cursor() as sql, sql.copy(_ADD) as target:
+            for row in rows:
+                target.write_row(row)
 
 
 def _completed(page: Mapping[UUID, Mapping[str, Any]]) -> dict[UUID, Mapping[str, Any]]:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from django.db.models import QuerySet
 from django.utils import timezone
 from django_q.models import Task
+from django_q.tasks import async_task
 
 from integrations import tenancy
 from integrations.models import CrmConnection
@@ -13,6 +14,7 @@ from sync import (
     causes_noting,
     causes_replaying,
     certificates,
+    erasing,
     inbox,
     pulling,
     queue,
@@ -57,10 +59,19 @@ def tidy() -> None:
         upkeep.forget_events()
         causes_noting.forget()
         upkeep.forget_exchanges()
+        erasing.forget_late(timezone.now())
+        upkeep.forget_sessions()
         undoing_sent.forget_old(timezone.now())
     certificates.forget_abandoned()
     watching.forget()
+    forget_jobs()
     Task.objects.filter(stopped__lt=timezone.now() - timedelta(days=7)).delete()
+
+
+def forget_jobs() -> None:
+    """For as long as a task may take; with more to do another one goes on."""
+    if upkeep.forget_jobs():
+        async_task("sync.tasks.forget_jobs")
 
 
 def catch_up() -> None:

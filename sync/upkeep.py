@@ -1,12 +1,16 @@
 """Looking after a connection: what fields the CRM has now, what its credential may do. As jobs, so that they wait their turn.
 
-And after the inbox, which forgets what was worked long ago.
+And after the inbox and the job table, which forget what was worked long ago.
 """
 
+import time
 from collections.abc import Iterable
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.db import connection as database
 from django.db import transaction
 from django.utils import timezone
 
@@ -18,11 +22,13 @@ from integrations.records import Finding, Severity
 from integrations.transport.client import WORKER
 from mapping import discovery
 from sync import inbox, queue
-from sync.handlers import Result
+from sync.handlers import LASTING, Result
 from sync.models import InboxEvent, Lane, SyncJob
 from sync.queue import Claim, Outcome
 
 FIELDS, RIGHTS = "fields", "rights"
+DISMISSED_KEEP_DAYS = 90
+LONG_AGO = inbox.LONG_AGO
 HOOKS_REMEDY = (
     "See that PUBLIC_URL can be reached from the internet, then subscribe again: manage.py subscribe_webhooks."
 )
@@ -97,6 +103,45 @@ def forget_events() -> int:
     return sum(inbox.forget(now - timedelta(days=days), state) for state, days in kept.items())
 
 
+_FORGET_JOBS = """
+WITH old AS MATERIALIZED (
+    SELECT id FROM sync_jobs job
+    WHERE finished_at >= %(after)s AND finished_at < %(before)s AND state = %(state)s AND kind <> ALL (%(lasting)s)
+      AND (local_record_id IS NULL OR NOT EXISTS (
+        SELECT 1 FROM sync_jobs failed WHERE failed.local_record_id = job.local_record_id AND failed.state = 'dead'
+      ))
+    ORDER BY finished_at LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+), deleted AS (
+    DELETE FROM sync_jobs USING old WHERE sync_jobs.id = old.id RETURNING finished_at
+)
+SELECT count(*), max(finished_at) FROM deleted
+"""
+"""A success after which an older failure no longer counts stays as long as that failure. Nobody who claims looks at these rows."""
+
+
+def forget_jobs(*, seconds: float = 15.0, at_once: int = 2000) -> bool:
+    """Deletes jobs that ended long ago, in short transactions. True when time was up before the end. Dead ones stay."""
+    until = time.monotonic() + seconds
+    kept = {SyncJob.State.DONE: settings.JOB_KEEP_DAYS, SyncJob.State.DISMISSED: DISMISSED_KEEP_DAYS}
+    for state, days in kept.items():
+        before = timezone.now() - timedelta(days=days)
+        terms: dict[str, Any] = {"after": LONG_AGO, "before": before, "state": state, "lasting": list(LASTING)}
+        deleted = at_once
+        while deleted == at_once:
+            if time.monotonic() > until:
+                return True
+            with database.cursor() as cursor:
+                cursor.execute(_FORGET_JOBS, terms | {"limit": at_once})
+                deleted, terms["after"] = cursor.fetchone()
+    return False
+
+
 def forget_exchanges() -> int:
     """Deletes requests to the CRMs that are older than they are kept. Returns how many."""
     return exchanges.forget_old()
+
+
+def forget_sessions() -> int:
+    """Deletes the sessions of people that are over. Returns how many."""
+    return int(Session.objects.filter(expire_date__lt=timezone.now()).delete()[0])

@@ -1,5 +1,6 @@
 """A contact's fields as plain JSON values, the form in which they are mapped, compared and remembered."""
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -10,8 +11,10 @@ from django.db import models
 from sync.models import Contact
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_LONE = re.compile("[\ud800-\udfff]")
 TEXT = frozenset(field.name for field in Contact._meta.fields if isinstance(field, models.TextField))
 CUSTOM = "custom."
+_HARMLESS = (type(None), bool, int, float)
 
 
 def read(contact: Contact, fields: Iterable[str]) -> dict[str, Any]:
@@ -47,14 +50,27 @@ def _stored(name: str, value: Any) -> Any:
     return value
 
 
+def json_text(value: Any) -> str:
+    """As JSON that PostgreSQL can hold; what isn't JSON becomes text."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if is_storable(text) else json.dumps(storable(value), ensure_ascii=False, default=str)
+
+
+def is_storable(text: str) -> bool:
+    """Whether PostgreSQL can hold this JSON; of some that it can it says no."""
+    return "\\u0000" not in text and (text.isascii() or _LONE.search(text) is None)
+
+
 def storable(value: Any) -> Any:
     """The same JSON without what PostgreSQL can't hold: NUL characters and lone surrogates."""
     if isinstance(value, str):
+        if value.isascii() and "\x00" not in value:
+            return value
         if not _UNSTORABLE.search(value):
             return value
         return value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, Mapping):
-        return {storable(key): storable(item) for key, item in value.items()}
+        return {storable(key): item if item.__class__ in _HARMLESS else storable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [storable(item) for item in value]
     return value

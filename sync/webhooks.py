@@ -1,12 +1,13 @@
 """The two addresses that CRMs deliver to: one for a whole app, one for each connection.
 
-A delivery is checked before anything is read from it, and stored before it is acknowledged. What is refused leaves no trace but
-a line in the log, without content. Statuses are chosen so that a vendor tries again whenever that may help, and never takes one
-for "remove this address": a connection that is gone is 404.
+A delivery is checked before anything is read from it, and stored before it is acknowledged; those that come at the same moment are
+stored together. What is refused leaves no trace but a line in the log, without content. Statuses are chosen so that a vendor tries
+again whenever that may help, and never takes one for "remove this address": a connection that is gone is 404.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,8 @@ from django.utils.log import log_response
 from django.views.decorators.csrf import csrf_exempt
 
 from integrations import errors, tenancy
+from integrations.kept import Kept
+from integrations.lining_up import Line
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
 from integrations.records import Delivery, RemoteEvent, Trust
@@ -84,29 +87,80 @@ def _take(request: HttpRequest, slug: str, token: UUID | None) -> HttpResponse:
     if slug not in PROVIDERS:
         raise Refused(404, NOT_HERE)
     provider = provider_class(slug)
-    row = None if token is None else _connection(slug, token)
-    if row is None and not provider.app_webhooks:
+    if token is None and not provider.app_webhooks:
         raise Refused(404, NOT_HERE)
-    delivery = _delivery(request)
-    trust = Trust() if row is None else Trust(row.settings, row.secrets or {}, row.account_id, row.webhook_secret)
-    events = _verified_events(provider, delivery, trust)
-    arrivals = _by_account(slug, events, delivery) if row is None else _for(row, events, delivery)
-    try:
-        new = inbox.store(arrivals, inbox.WEBHOOK, kept_headers(delivery))
-    except RecursionError as error:
-        raise Refused(400, UNREADABLE) from error
-    log.debug("%s delivered %s events, %s of them new", slug, len(events), new)
+    with tenancy.everyone():
+        delivery, arrivals = _of_app(request, provider) if token is None else _of_one(request, provider, token)
+        try:
+            _line.do(arrivals)
+        except RecursionError as error:
+            raise Refused(400, UNREADABLE) from error
+    log.debug("%s delivered %s events", slug, len(arrivals))
     reply = provider.reply(delivery)
     return HttpResponse(reply.body, content_type=reply.content_type)
 
 
-def _connection(slug: str, token: UUID) -> CrmConnection:
-    with tenancy.everyone():
-        found = list(CrmConnection.objects.filter(webhook_token=token).only(*OF_CONNECTION).order_by())
-    row: CrmConnection | None = found[0] if found else None
-    if row is None or row.provider != slug or row.status == CrmConnection.Status.DISCONNECTED:
+def _store(deliveries: Sequence[Sequence[Arrival]]) -> list[None]:
+    inbox.store([arrival for arrivals in deliveries for arrival in arrivals], inbox.WEBHOOK)
+    return [None] * len(deliveries)
+
+
+_line: Line[Sequence[Arrival], None] = Line(_store)
+
+
+# --- whose delivery it is -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Receiver:
+    """A connection that deliveries come for."""
+
+    row: CrmConnection
+    trust: Trust
+
+
+def _receivers_by_token(tokens: Sequence[UUID]) -> dict[UUID, _Receiver]:
+    rows = CrmConnection.objects.filter(webhook_token__in=tokens).only(*OF_CONNECTION).order_by()
+    return {
+        row.webhook_token: _Receiver(row, Trust(row.settings, row.secrets or {}, row.account_id, row.webhook_secret))
+        for row in rows.exclude(status=CrmConnection.Status.DISCONNECTED)
+    }
+
+
+def _owners_by_account(accounts: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[UUID, UUID]]:
+    """Provider and account → tenant and connection."""
+    wanted = {account_id for _slug, account_id in accounts}
+    rows = CrmConnection.objects.filter(provider__in={slug for slug, _id in accounts}, account_id__in=wanted)
+    found: Any = rows.exclude(status=CrmConnection.Status.DISCONNECTED)
+    return {
+        (slug, account_id): (tenant_id, pk)
+        for slug, account_id, tenant_id, pk in found.values_list("provider", "account_id", "tenant_id", "pk")
+    }
+
+
+_receivers: Kept[UUID, _Receiver] = Kept(_receivers_by_token)
+_owners: Kept[tuple[str, str], tuple[UUID, UUID]] = Kept(_owners_by_account)
+
+
+def _of_one(request: HttpRequest, provider: type[CrmProvider], token: UUID) -> tuple[Delivery, list[Arrival]]:
+    """A secret that was changed a moment ago is asked for once more before a signature is called wrong."""
+    receiver = _receivers.get(token)
+    if receiver is None or receiver.row.provider != provider.slug:
         raise Refused(404, NOT_HERE)
-    return row
+    delivery = _delivery(request)
+    try:
+        events = _verified_events(provider, delivery, receiver.trust)
+    except Refused as refusal:
+        again = _receivers.fresh(token) if refusal.status == 401 else receiver
+        if again is None or again.trust == receiver.trust:
+            raise
+        receiver, events = again, _verified_events(provider, delivery, again.trust)
+    return delivery, _for(receiver.row, events, delivery)
+
+
+def _of_app(request: HttpRequest, provider: type[CrmProvider]) -> tuple[Delivery, list[Arrival]]:
+    delivery = _delivery(request)
+    return delivery, _by_account(provider.slug, _verified_events(provider, delivery, Trust()), delivery)
 
 
 # --- reading the request --------------------------------------------------------------------------------------------
@@ -118,10 +172,17 @@ def _delivery(request: HttpRequest) -> Delivery:
         method=str(request.method),
         # The address that the vendor was given: a proxy may have changed host and scheme, nobody the query's bytes.
         url=f"{settings.PUBLIC_URL}{request.path_info}" + (f"?{query}" if query else ""),
-        headers={name.lower(): value for name, value in request.headers.items()},
+        headers=_headers(request.META),
         body=_body(request),
         received_at=timezone.now(),
     )
+
+
+def _headers(meta: Mapping[str, Any]) -> dict[str, str]:
+    """As `request.headers` has them, with small letters."""
+    found = {name[5:].replace("_", "-").lower(): value for name, value in meta.items() if name.startswith("HTTP_")}
+    given = {"content-type": meta.get("CONTENT_TYPE"), "content-length": meta.get("CONTENT_LENGTH")}
+    return {**found, **{name: value for name, value in given.items() if value is not None}}
 
 
 def _body(request: HttpRequest) -> bytes:
@@ -178,23 +239,16 @@ def _for(row: CrmConnection, events: Sequence[RemoteEvent], delivery: Delivery) 
         event for event in events if not (event.account_id and row.account_id) or event.account_id == row.account_id
     ]
     _note_strangers(row.provider, len(events) - len(ours))
-    body = _whole(events, delivery)
-    return [Arrival(row.tenant_id, row.pk, event, body) for event in ours]
+    body, headers = _whole(events, delivery), kept_headers(delivery)
+    return [Arrival(row.tenant_id, row.pk, event, body, headers) for event in ours]
 
 
 def _by_account(slug: str, events: Sequence[RemoteEvent], delivery: Delivery) -> list[Arrival]:
-    wanted = {event.account_id for event in events if event.account_id}
-    with tenancy.everyone():
-        rows: Any = (
-            CrmConnection.objects.filter(provider=slug, account_id__in=wanted)
-            .exclude(status=CrmConnection.Status.DISCONNECTED)
-            .values_list("account_id", "tenant_id", "pk")
-        )
-        known = {account_id: (tenant_id, pk) for account_id, tenant_id, pk in rows}
-    ours = [event for event in events if event.account_id in known]
+    known = _owners.get_all({(slug, event.account_id) for event in events if event.account_id})
+    ours = [event for event in events if (slug, event.account_id) in known]
     _note_strangers(slug, len(events) - len(ours))
-    body = _whole(events, delivery)
-    return [Arrival(*known[event.account_id], event, body) for event in ours]
+    body, headers = _whole(events, delivery), kept_headers(delivery)
+    return [Arrival(*known[slug, event.account_id], event, body, headers) for event in ours]
 
 
 def _whole(events: Sequence[RemoteEvent], delivery: Delivery) -> bytes:

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import reset_queries, transaction
 from django_q.tasks import async_task
 
-from integrations import errors, exchanges, tenancy
+from integrations import errors, exchanges, tenancy, tracing
 from integrations.crm import open_crm
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
@@ -32,9 +32,11 @@ from sync.models import Lane, SyncJob, SyncRecord
 from sync.queue import Claim, Outcome
 
 log = logging.getLogger("dialbridge.work")
+steps = logging.getLogger("dialbridge.jobs")
 
 SLICE_SECONDS = 10.0
 """How long one task may keep a worker before other tasks, such as the clock's, get their turn."""
+MOST_TRACED = 50
 LOCKED_PAUSE = 0.2
 """Seconds until another look at a line in which all connections are locked, by a renewal of their tokens for instance."""
 LINK_FIELDS = [
@@ -47,12 +49,14 @@ def serve(*, seconds: float = SLICE_SECONDS, patience: Patience = WORKER) -> Cou
     done: Counter[str] = Counter()
     started = time.monotonic()
     opened: Opened = {}
+    last: UUID | None = None
     with tenancy.everyone():
         while time.monotonic() - started < seconds:
-            connection_id = lanes.next_turn()
+            connection_id = lanes.next_turn() or last
             if connection_id is not None:
                 if not _take_turn(connection_id, patience, opened, done):
                     return done
+                last = connection_id
             elif lanes.anybody_waits():
                 time.sleep(LOCKED_PAUSE)
             else:
@@ -62,15 +66,20 @@ def serve(*, seconds: float = SLICE_SECONDS, patience: Patience = WORKER) -> Cou
 
 
 def _take_turn(connection_id: UUID, patience: Patience, opened: "Opened", done: Counter[str]) -> bool:
-    """One batch. False when the connection has no more to do now, or when another task will see to it."""
+    """One batch. False when the connection has no more to do now."""
     connection = CrmConnection.objects.select_related("tenant").get(pk=connection_id)
+    if connection.status != CrmConnection.Status.CONNECTED:
+        return False
     with tenancy.scope(connection.tenant_id):
         first = queue.next_in_line(connection_id)
         outcomes = _one_batch(connection, *first, patience, opened) if first else []
         done.update(outcome.state for outcome in outcomes)
         if not outcomes or any(map(_ends_the_slice, outcomes)):
             return False
-        return queue.next_in_line(connection_id) is not None and lanes.stay_in_line(connection_id)
+        if queue.next_in_line(connection_id) is None:
+            return False
+        lanes.stay_in_line(connection_id)
+        return True
 
 
 def work(connection_id: UUID, *, seconds: float = SLICE_SECONDS, patience: Patience = WORKER) -> Counter[str]:
@@ -112,6 +121,24 @@ def _one_batch(connection: CrmConnection, kind: str, lane: int, patience: Patien
     claimed = queue.claim(connection.pk, kind, size, last_lane=lane if urgent else Lane.BACKFILL)
     if not claimed.jobs:
         return []
+    with tracing.about(**_trace(connection, claimed)):
+        outcomes = _do(connection, claimed, lane, patience, opened)
+        steps.info("%s jobs of kind %s: %s", len(outcomes), kind, dict(Counter(one.state for one in outcomes)))
+    return outcomes
+
+
+def _trace(connection: CrmConnection, claimed: Claim) -> dict[str, object]:
+    """What the log says beside every line about these jobs."""
+    first = claimed.jobs[0]
+    records = [str(job.local_record_id) for job in claimed.jobs[:MOST_TRACED] if job.local_record_id]
+    found = {"jobs": [job.pk for job in claimed.jobs[:MOST_TRACED]], "records": records, "run": first.run_id}
+    told = {name: value for name, value in found.items() if value}
+    return {"connection": str(connection.pk), "provider": connection.provider, "kind": first.kind, **told}
+
+
+def _do(connection: CrmConnection, claimed: Claim, lane: int, patience: Patience, opened: Opened) -> list[Outcome]:
+    kind = claimed.jobs[0].kind
+    handler = handler_of(kind)
     key = (connection.pk, kind, lane)
     if key not in opened:
         opened[key] = open_crm(connection, lanes.patience_for(lane, patience))

@@ -1,12 +1,12 @@
 """Writes what was decided for a page: contacts, links, their history, open conflicts, and the jobs that carry it on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from sync import departed, finding, holding, pushes, snapshots
-from sync.bulk import insert, update, upsert
+from sync.bulk import insert, maker, update, upsert
 from sync.linked import contacts_linked
 from sync.merge import DO_NOT_CALL, at, same
 from sync.models import Contact, FieldChange, Lane, SyncRecord
@@ -27,7 +27,8 @@ def write(source: Source, works: Sequence[Work], now: datetime) -> None:
     touched = [work for work in works if work.contact is not None and (work.is_new or work.changed)]
     insert(Contact, [work.contact for work in touched if work.is_new])
     update(Contact, [work.contact for work in touched if not work.is_new], WRITTEN_FIELDS)
-    links = [(work, link) for work in works if (link := _linked(source, work, now)) is not None]
+    make = _link_maker(source, now)
+    links = [(work, link) for work in works if (link := _linked(source, work, now, make)) is not None]
     heirs = {
         work.contact.pk: departed.identity_of(link)
         for work, link in links
@@ -39,7 +40,8 @@ def write(source: Source, works: Sequence[Work], now: datetime) -> None:
         contacts_linked.send(sender=SyncRecord, connection=source.connection, contact_ids=list(heirs))
     snapshots.keep(source.connection, works, [link for _work, link in links], partial=source.fills_only)
     finding.note_doubts(source, links)
-    insert(FieldChange, [row for work in touched for row in _history(source, work, now)])
+    note = _change_maker(source, now)
+    insert(FieldChange, [row for work in touched for row in _history(work, note)])
     holding.keep(_merged(works, links), now)
     _push(source, [work for work in works if work.decisions and not work.is_new], now)
 
@@ -47,18 +49,23 @@ def write(source: Source, works: Sequence[Work], now: datetime) -> None:
 # --- links ----------------------------------------------------------------------------------------------------------
 
 
-def _linked(source: Source, work: Work, now: datetime) -> SyncRecord | None:
+def _link_maker(source: Source, now: datetime) -> Callable[..., SyncRecord]:
+    return maker(
+        SyncRecord,
+        tenant_id=source.connection.tenant_id,
+        crm_provider=source.connection.provider,
+        sync_direction="inbound",
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _linked(source: Source, work: Work, now: datetime, make: Callable[..., SyncRecord]) -> SyncRecord | None:
     """The link as it has to be written; None when it stands as it is."""
     contact, record = work.contact, work.record
     if contact is None or not (work.newer or work.was_gone):
         return None
-    link = work.link or SyncRecord(
-        tenant_id=source.connection.tenant_id,
-        crm_provider=source.connection.provider,
-        crm_object_type=record.object_type,
-        crm_record_id=record.id,
-        sync_direction="inbound",
-    )
+    link = work.link or make(crm_object_type=record.object_type, crm_record_id=record.id)
     before = (
         link.sync_status == SyncRecord.Status.CONFLICT,
         link.base,
@@ -105,28 +112,28 @@ def _status(source: Source, work: Work) -> str:
 # --- history and conflicts ------------------------------------------------------------------------------------------
 
 
-def _history(source: Source, work: Work, now: datetime) -> list[FieldChange]:
+def _history(work: Work, note: Callable[..., FieldChange]) -> list[FieldChange]:
+    contact_id = work.contact.pk if work.contact else None
     if work.is_new:
         new = {one.field: one.value for one in work.decisions if one.value is not None}
-        return [_change(source, work, now, field="*", new=new)]
+        return [note(contact_id=contact_id, field="*", new=new)]
     return [
-        _change(source, work, now, field=one.field, old=one.ours, new=one.value, rule=one.strategy, lost=one.lost)
+        note(contact_id=contact_id, field=one.field, old=one.ours, new=one.value, rule=one.strategy, lost=one.lost)
         for one in work.decisions
         if one.changed or (one.conflict and not one.is_open)
     ]
 
 
-def _change(source: Source, work: Work, now: datetime, **what: Any) -> FieldChange:
-    return FieldChange(
+def _change_maker(source: Source, now: datetime) -> Callable[..., FieldChange]:
+    return maker(
+        FieldChange,
         tenant_id=source.connection.tenant_id,
-        contact=work.contact,
         source="crm",
         actor=source.crm_name,
         connection_id=source.connection.pk,
-        run=source.run,
+        run_id=source.run.pk if source.run else None,
         mapping_version=source.mapping_version,
         at=now,
-        **what,
     )
 
 
@@ -142,7 +149,10 @@ def _merged(works: Sequence[Work], links: finding.Linked) -> list[holding.Merged
             is_new=work.link is None,
         )
         for work in works
-        if work.contact and work.decisions and (link := written.get(work.record.id, work.link)) is not None
+        if work.contact
+        and work.decisions
+        and not work.is_first
+        and (link := written.get(work.record.id, work.link)) is not None
     ]
 
 

@@ -19,7 +19,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 import django
 
-TABLES = ("record_snapshots", "field_changes", "match_reviews", "crm_sync_records", "sync_jobs", "contacts")
+TABLES = (
+    "record_snapshots", "field_changes", "match_reviews", "sent_values", "crm_sync_records", "sync_jobs", "contacts",
+)  # fmt: skip
 LOOK_AGAIN = 0.3  # seconds; the sandbox's jobs are done sooner than real ones
 
 
@@ -42,6 +44,16 @@ def bulk_pull(leads: int, how: str = READ) -> dict[str, Any]:
             return _measure(tenant, url, how)
         finally:
             empty(tenant)
+
+
+def bench_bulk() -> None:
+    """A first load by a bulk job, without our database: its memory at one size against twice the size."""
+    small, large = bulk_pull(20_000), bulk_pull(40_000)
+    ratio = small["peak_mb"] / large["peak_mb"]
+    print(
+        f"bulk       {ratio:5.2f} of twice as many   {large['records']:,} leads at {large['records_per_second']:,.0f}/s, "
+        f"peak {large['peak_mb']:.0f} MB; half of them {small['peak_mb']:.0f} MB"
+    )
 
 
 def _measure(tenant: Any, url: str, how: str) -> dict[str, Any]:

@@ -14,15 +14,31 @@ from tests import migrated
 from tests.fake_crm.provider import FakeService
 from tests.providers.harness import serve
 
-hypothesis.settings.register_profile("suite", deadline=None)  # on a busy machine any example may take long
-hypothesis.settings.load_profile("suite")
+hypothesis.settings.register_profile(
+    "suite", deadline=None, max_examples=30
+)  # on a busy machine any example may take long
+hypothesis.settings.register_profile("thorough", deadline=None)
 
-LONGEST = ("tests/live/", "tests/sync/test_model.py")
+LONGEST = ("tests/live/", "tests/sync/test_model.py", "tests/screens/")
+SHORT = "one of the long proofs: script/test --thorough"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--thorough", action="store_true", help="With the long proofs, and more examples of every property."
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    hypothesis.settings.load_profile("thorough" if config.getoption("--thorough") else "suite")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What takes longest begins first, so that at the end no process waits for another."""
     items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+    for item in items:
+        if item.get_closest_marker("thorough") and not config.getoption("--thorough"):
+            item.add_marker(pytest.mark.skip(SHORT))
 
 
 @pytest.fixture

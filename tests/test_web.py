@@ -7,7 +7,7 @@ from django.db import OperationalError
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from config import probes
+from config import readiness
 
 
 def test_the_process_says_that_it_lives_without_asking_the_database() -> None:
@@ -22,7 +22,7 @@ def test_it_is_not_ready_without_a_database(monkeypatch: pytest.MonkeyPatch) -> 
     def down() -> str:
         raise OperationalError
 
-    monkeypatch.setattr(probes, "_database_problem", down)
+    monkeypatch.setattr(readiness, "_asked", down)
     answer = Client().get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["problem"] == "The database does not answer."

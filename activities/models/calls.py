@@ -12,6 +12,11 @@ from integrations.tenancy import TenantOwned
 from sync.models import Contact
 
 
+def id_of(tenant_id: uuid.UUID, external_id: str) -> uuid.UUID:
+    """The same for the same call, also in a database that was brought back from before it: the CRMs know the call by this id."""
+    return uuid.uuid5(tenant_id, external_id)
+
+
 class Call(TenantOwned):
     """A finished call. Which CRMs it reached stands in its jobs and sync records."""
 
@@ -70,6 +75,7 @@ class Call(TenantOwned):
         constraints = [models.UniqueConstraint(fields=["tenant", "external_id"], name="call_once")]
         indexes = [
             models.Index(fields=["tenant", "-created_at"], name="call_newest"),
+            models.Index(fields=["-created_at", "-id"], name="call_newest_of_all"),
             models.Index(fields=["contact", "-started_at", "-created_at"], name="newest_call_of_contact"),
         ]
         verbose_name = _("call")

@@ -11,7 +11,8 @@ class Fault:
     """One dial. It applies to requests whose "METHOD /path" matches `match`, with `rate` probability, at most `times`."""
 
     kind: str
-    """drop_after (write, then cut the connection), drop_before, status, slow, html502, or a service's own word"""
+    """drop_after (write, then cut the connection), drop_before, status, slow, html502, hang (take the request, say nothing for
+    `seconds`, cut the connection), half (answer half of the body, then cut), or a service's own word"""
     rate: float = 1.0
     match: str = ""
     times: int | None = None

@@ -34,8 +34,8 @@ class SandboxServer(ThreadingHTTPServer):
     allow_reuse_address = True
     request_queue_size = 128
 
-    def __init__(self, service: Service, port: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+    def __init__(self, service: Service, port: int = 0, host: str = "127.0.0.1") -> None:
+        super().__init__((host, port), _Handler)
         self.service = service
         self.counts: Counter[str] = Counter()
         self.statuses: Counter[int] = Counter()
@@ -45,7 +45,7 @@ class SandboxServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return f"http://{self.server_address[0]!s}:{self.server_address[1]}"
 
     def start(self) -> "SandboxServer":
         Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -154,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
             body=self.rfile.read(length) if length else b"",
         )
         control = request.path.startswith("/_sandbox")
-        fault = None if control else self._draw(request, "drop_before", "status", "html502", "slow")
+        fault = None if control else self._draw(request, "drop_before", "status", "html502", "slow", "hang")
         if fault is not None and fault.kind == "slow":
             time.sleep(fault.seconds)
             fault = None
@@ -165,7 +165,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not control and self._draw(request, "drop_after") is not None:
             self._cut()
             return
-        self._send(answer)
+        self._send(answer, whole=control or self._draw(request, "half") is None)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = _serve
 
@@ -174,7 +174,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self.server.service.faults.draw(request.method, request.path, *kinds)
 
     def _misbehave(self, fault: Fault) -> None:
-        if fault.kind == "drop_before":
+        if fault.kind in {"drop_before", "hang"}:
+            time.sleep(fault.seconds)
             self._cut()
         elif fault.kind == "html502":
             page = "<html><body><h1>502 Bad Gateway</h1></body></html>"
@@ -187,7 +188,7 @@ class _Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
 
-    def _send(self, answer: Answer) -> None:
+    def _send(self, answer: Answer, *, whole: bool = True) -> None:
         if isinstance(answer.body, Iterator):
             self._send_in_pieces(answer, answer.body)
             return
@@ -199,7 +200,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body)
+            self.wfile.write(body if whole else body[: len(body) // 2])
+        if not whole:
+            self._cut()
 
     def _send_in_pieces(self, answer: Answer, pieces: Iterator[bytes]) -> None:
         self.send_response(answer.status)

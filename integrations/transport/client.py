@@ -23,6 +23,7 @@ from integrations.transport import breaker, limits, retry, usage
 from integrations.transport.classify import retry_after
 from integrations.transport.hosts import check_url
 from integrations.transport.limits import Share
+from integrations.transport.reading import read_whole
 from integrations.transport.tokens import fresh_credential, refuse_connection
 
 CONNECT_TIMEOUT = 5.0
@@ -151,8 +152,10 @@ class CrmApi:
         started = time.monotonic()
         try:
             response = self._session.send(
-                prepared, timeout=(CONNECT_TIMEOUT, order.read_timeout), allow_redirects=False, stream=order.stream
+                prepared, timeout=(CONNECT_TIMEOUT, order.read_timeout), allow_redirects=False, stream=True
             )
+            if not order.stream or response.status_code >= 400:
+                read_whole(response)
         except requests.ConnectTimeout as error:
             raise self._lost(error, started, prepared, credential, sent=False) from error
         except requests.RequestException as error:
@@ -250,6 +253,7 @@ class CrmApi:
             usage.count(
                 self.connection_id,
                 seconds=time.monotonic() - started,
+                status=str(response.status_code),
                 failed=stumbled,
                 throttled=throttled,
                 work=self.patience.share.work,

@@ -11,7 +11,10 @@ from integrations.errors import FixConfig
 
 def check_url(url: str, hosts: Sequence[str], label: str) -> None:
     """Raises FixConfig for any address that a credential must not be sent to."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # such as brackets around what is no address
+        parts = urlsplit("")
     host = (parts.hostname or "").lower().rstrip(".")
     # A browser and some libraries read a backslash as a slash, and the host as what stands before it.
     plain = not parts.username and not parts.password and host and re.fullmatch(r"[a-z0-9.:-]+", host)

@@ -19,6 +19,7 @@ from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider, TokenCall
 from integrations.records import Credential
 from integrations.transport.hosts import check_url
+from integrations.transport.reading import read_whole
 
 EARLY = timedelta(seconds=90)
 TIMEOUT = (5, 20)
@@ -108,7 +109,7 @@ def token_call(provider: type[CrmProvider]) -> TokenCall:
         with requests.Session() as session:
             session.trust_env = False  # a .netrc must not replace our own credentials
             try:
-                return session.request(
+                answer = session.request(
                     method,
                     url,
                     data=dict(form),
@@ -116,7 +117,9 @@ def token_call(provider: type[CrmProvider]) -> TokenCall:
                     headers={"Accept": "application/json"},
                     timeout=TIMEOUT,
                     allow_redirects=False,
+                    stream=True,
                 )
+                return read_whole(answer)
             except requests.RequestException as error:
                 raise errors.Retry(
                     f"The log-in service of {provider.label} did not answer. We will try again.", detail=str(error)

@@ -10,6 +10,7 @@ from integrations import errors
 from integrations.providers.base import CrmProvider
 from integrations.records import Credential
 from integrations.transport.hosts import check_url
+from integrations.transport.reading import read_whole
 from integrations.transport.tokens import TIMEOUT, token_call
 
 
@@ -66,7 +67,9 @@ class TrialApi:
                     headers=signed,
                     timeout=TIMEOUT,
                     allow_redirects=False,
+                    stream=True,
                 )
+                read_whole(response)
             except requests.RequestException as error:
                 raise errors.Retry(
                     f"{self.provider.label} did not answer. Try again in a minute.", detail=str(error)

@@ -12,25 +12,34 @@ BUDGET = "daily_budget"
 """The connection's setting: how many requests a day the work that can wait may bring it to."""
 
 _COUNT = """
-INSERT INTO api_usage (connection_id, hour, calls, failures, throttled, milliseconds, works)
+INSERT INTO api_usage (connection_id, hour, calls, failures, throttled, milliseconds, works, statuses)
 VALUES (%(connection)s, date_trunc('hour', now()), 1, %(failures)s, %(throttled)s, %(milliseconds)s,
-        jsonb_build_object(%(work)s::text, 1))
+        jsonb_build_object(%(work)s::text, 1), jsonb_build_object(%(status)s::text, 1))
 ON CONFLICT (connection_id, hour) DO UPDATE SET
     calls = api_usage.calls + 1,
     failures = api_usage.failures + excluded.failures,
     throttled = api_usage.throttled + excluded.throttled,
     milliseconds = api_usage.milliseconds + excluded.milliseconds,
     works = api_usage.works
-        || jsonb_build_object(%(work)s::text, coalesce((api_usage.works ->> %(work)s::text)::int, 0) + 1)
+        || jsonb_build_object(%(work)s::text, coalesce((api_usage.works ->> %(work)s::text)::int, 0) + 1),
+    statuses = api_usage.statuses
+        || jsonb_build_object(%(status)s::text, coalesce((api_usage.statuses ->> %(status)s::text)::int, 0) + 1)
 """
+NO_ANSWER = "none"
 
 
 def count(
-    connection_id: UUID, *, seconds: float, failed: bool = False, throttled: bool = False, work: str = "other"
+    connection_id: UUID,
+    *,
+    seconds: float,
+    status: str = NO_ANSWER,
+    failed: bool = False,
+    throttled: bool = False,
+    work: str = "other",
 ) -> None:
     terms: dict[str, UUID | int | str] = {
         "connection": connection_id, "failures": int(failed), "throttled": int(throttled),
-        "milliseconds": round(seconds * 1000), "work": work,
+        "milliseconds": round(seconds * 1000), "work": work, "status": status,
     }  # fmt: skip
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute(_COUNT, terms)

@@ -7,7 +7,7 @@ from sync.models.failures import Deployment, FailureAction, FailureCause, Failur
 from sync.models.feeds import Certificate, FeedCursor, InboxEvent
 from sync.models.rehearsals import RecordSnapshot, Rehearsal
 from sync.models.undo import SentValue, Undo, UndoItem
-from sync.models.work import Lane, SyncJob, SyncRun, WorkerBeat
+from sync.models.work import Lane, Restore, SyncJob, SyncRun, WorkerBeat
 
 __all__ = [
     "Alert",
@@ -31,6 +31,7 @@ __all__ = [
     "Quarantine",
     "RecordSnapshot",
     "Rehearsal",
+    "Restore",
     "SentValue",
     "SyncJob",
     "SyncRecord",

@@ -54,6 +54,11 @@ class Contact(TenantOwned):
                 fields=["tenant", "mobile_phone"], name="contact_mobile", condition=~models.Q(mobile_phone="")
             ),
             models.Index(fields=["tenant", "last_name", "first_name", "id"], name="contact_by_name"),
+            models.Index(
+                fields=["tenant", "last_name", "first_name", "id"],
+                name="contact_not_to_call",
+                condition=models.Q(do_not_call=True),
+            ),
             # Names are searched by their beginning, whatever the case.
             models.Index(
                 "tenant", OpClass(Upper("last_name"), name="text_pattern_ops"), name="contact_last_name_search"

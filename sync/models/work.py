@@ -62,7 +62,11 @@ class SyncRun(TenantOwned):
     class Meta:
         db_table = "sync_runs"
         ordering = ["-started_at"]
-        indexes = [models.Index(fields=["connection", "-started_at"], name="run_newest")]
+        indexes = [
+            models.Index(fields=["connection", "-started_at"], name="run_newest"),
+            models.Index(fields=["tenant", "-started_at", "-id"], name="run_newest_of_tenant"),
+            models.Index(fields=["-started_at", "-id"], name="run_newest_of_all"),
+        ]
         verbose_name = _("sync run")
         verbose_name_plural = _("sync runs")
 
@@ -134,6 +138,8 @@ class SyncJob(TenantOwned):
             models.Index(
                 fields=["connection", "kind"], name="job_dead_of_connection", condition=models.Q(state="dead")
             ),
+            models.Index(fields=["tenant", "-id"], name="job_dead_newest", condition=models.Q(state="dead")),
+            models.Index(fields=["-id"], name="job_dead_of_all", condition=models.Q(state="dead")),
         ]
         verbose_name = _("job")
         verbose_name_plural = _("jobs")
@@ -162,3 +168,19 @@ class WorkerBeat(models.Model):
 
     def __str__(self) -> str:
         return f"{self.host} {self.pid}"
+
+
+class Restore(models.Model):
+    """The database was brought back from a backup: what was done between both moments is not known here, but may be in the CRMs."""
+
+    since = models.DateTimeField(_("state of"))
+    restored_at = models.DateTimeField(_("restored"), db_default=Now())
+
+    class Meta:
+        db_table = "restores"
+        ordering = ["-restored_at"]
+        verbose_name = _("restore")
+        verbose_name_plural = _("restores")
+
+    def __str__(self) -> str:
+        return f"{self.since:%Y-%m-%d %H:%M}"

@@ -119,7 +119,7 @@ def _post_behind_a_held_contact(api_key: str, contact: Contact, bodies: list[Any
         for thread in threads[1:]:
             thread.start()
         [line] = together._lines.values()
-        wait_until(lambda: len(line.waiting) == len(bodies) - 1, "the others to stand in line")
+        wait_until(lambda: line.waiting == len(bodies) - 1, "the others to stand in line")
     for thread in threads:
         thread.join()
     return answers

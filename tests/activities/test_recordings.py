@@ -236,7 +236,7 @@ TAMPERED = {
 @pytest.mark.parametrize("tamper", TAMPERED.values(), ids=TAMPERED)
 def test_a_tampered_link_is_refused(call: Call, tamper: Any) -> None:
     assert Client().get(address(call.pk, **query_of(call))).status_code == 302
-    assert Client().get(address(call.pk, **tamper(query_of(call)))).status_code == 403
+    assert Client().get(address(call.pk, **tamper(query_of(call)))).status_code in (400, 403)
 
 
 @pytest.mark.parametrize("position", range(0, 150, 7))

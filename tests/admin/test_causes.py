@@ -172,10 +172,13 @@ def test_four_causes_over_six_tenants_are_four_cards_and_trying_again_clears_the
         asked = pages.html(support_client, address("cause_replay", of=mark))
         assert f"of {TENANTS} tenants" in asked
         support_client.post(address("cause_replay", of=mark))
+    with tenancy.everyone():
+        causes_replaying.go_on()  # as the workers do where the person who asked has waited long enough
     for row in six:
         _drain(row)
     with tenancy.everyone():
-        assert set(SyncJob.objects.values_list("state", flat=True)) == {"done"}
+        left = SyncJob.objects.exclude(state="done").values_list("state", "cause", "error", "error_detail", "attempts")
+        assert list(left[:3]) == []
         assert FailureAction.objects.filter(what="replay", finished_at=None).count() == 0
     assert "Nothing needs help" in pages.html(support_client, address("causes"))
 

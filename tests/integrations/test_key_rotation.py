@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.core import signing
 from django.core.management import call_command
 from django.db import connection as database
 from django.db import connections, transaction
+from django.test import Client
 from encrypted_model_fields import fields as library
 
 from integrations import key_rotation, tenancy
@@ -206,3 +208,18 @@ def other_is_new(other: CrmConnection) -> bool:
         return Fernet(NEW).decrypt(stored.encode()).decode() == factories.ACCESS_TOKEN
     except InvalidToken:
         return False
+
+
+def test_with_another_secret_key_sessions_and_links_stay_good_while_the_former_one_is_named(
+    tenant: Tenant, settings: Any
+) -> None:
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "a former secret " * 4, []
+    client, link = Client(), signing.dumps("of a person", salt="of the test")
+    client.force_login(factories.superuser())
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another secret " * 4, ["a former secret " * 4]
+    assert client.get("/admin/password_change/").status_code == 200
+    assert signing.loads(link, salt="of the test") == "of a person"
+    settings.SECRET_KEY_FALLBACKS = []
+    assert client.get("/admin/password_change/").status_code == 200, "the session was signed anew meanwhile"
+    with pytest.raises(signing.BadSignature):
+        signing.loads(link, salt="of the test")

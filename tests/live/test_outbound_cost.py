@@ -43,6 +43,7 @@ def cost(case: Case, contacts: int, rounds: int) -> tuple[int, int, float]:  # n
 
 
 @pytest.mark.live
+@pytest.mark.thorough
 @pytest.mark.whole_crm
 @pytest.mark.parametrize("case", IN_BATCHES, indirect=True)
 def test_two_thousand_updates_cost_one_request_for_each_full_batch(case: Case) -> None:  # noqa: F811

@@ -28,6 +28,7 @@ class Site:
     url: str
     path: str
     root: Path
+    api_key: str
 
     def send(self, body: bytes, *, headers: dict[str, str] | None = None) -> requests.Response:
         signs = signed(PUBLIC + self.path, body) if headers is None else headers
@@ -66,12 +67,12 @@ def site(fake_crm: SandboxServer, tmp_path: Path) -> Iterator[Site]:
     }
     with Processes(env, tmp_path / "logs") as processes:
         processes.run("migrate", "--verbosity", "0")
-        processes.run("create_tenant", "acme", "--json")
+        api_key = json.loads(processes.run("create_tenant", "acme", "--json"))["api_key"]
         made: dict[str, Any] = json.loads(
             processes.run("connect_crm", "acme", "fakecrm", "--json", stdin=json.dumps(credential))
         )
         path = made["webhook_url"].removeprefix(PUBLIC)
-        yield Site(processes, processes.start_web(free_port(0)), path, tmp_path)
+        yield Site(processes, processes.start_web(free_port(0)), path, tmp_path, api_key)
     embedded_postgres.stop(tmp_path)
 
 
@@ -111,6 +112,9 @@ def test_deliveries_over_http(site: Site) -> None:
 
     embedded_postgres.stop(site.root)
     assert site.send(told("outage")).status_code == 503
+    asked_for = {"Authorization": f"Bearer {site.api_key}"}
+    away = requests.post(f"{site.url}/api/v1/calls/", json={}, headers=asked_for, timeout=60)
+    assert (away.status_code, away.json()["status"], away.headers["Retry-After"]) == (503, 503, "5")
     embedded_postgres.ensure_running(site.root)
     # Connections from before the outage are found out one by one: the vendor comes again until it is told 200.
     wait_until(lambda: site.send(told("outage")).status_code == 200, "the redelivery to be taken")

@@ -4,12 +4,11 @@ from typing import Any
 import pytest
 
 from integrations import tenancy
-from integrations.connecting import connect
 from integrations.models import Tenant
-from integrations.registry import PROVIDERS, sandbox_class
+from integrations.registry import PROVIDERS
 from integrations.sandbox import people
 from tests.providers.case import Case
-from tests.providers.harness import serve
+from tests.providers.connected import connected
 
 
 @pytest.fixture(params=list(PROVIDERS))
@@ -20,12 +19,7 @@ def case(
     if not request.node.get_closest_marker("whole_crm"):
         monkeypatch.setattr(people, "SHARE", 0.1)
     slug = request.param
-    server = serve(sandbox_class(slug))
-    for name, value in server.service.environment(server.url).items():
-        setattr(settings, name, value)
-    settings.CRM_ALLOWED_HOSTS = [server.url.removeprefix("http://")]
     with tenancy.scope(tenant.pk):
-        credential = server.service.credential(server.url)
-        row, _account = connect(tenant, slug, credential)
+        server, row, credential = connected(tenant, slug, settings)
         yield Case(slug, server, tenant, credential, row)
     server.close()

@@ -1,3 +1,4 @@
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -5,7 +6,9 @@ from django.db import IntegrityError, transaction
 
 from integrations import tenancy
 from integrations.models import CrmConnection
-from sync.bulk import insert, update, upsert
+from sync import values
+from sync.bulk import insert, maker, update, upsert
+from sync.merge import HELD_BY_NOBODY
 from sync.models import Contact, FieldChange, SyncRecord
 from tests import factories
 
@@ -84,3 +87,42 @@ def test_rows_of_another_tenant_are_refused(scoped: CrmConnection) -> None:
         insert(Contact, [theirs])
     with pytest.raises(tenancy.ScopeRequired):
         update(Contact, [theirs], ["title"])
+
+
+def test_rows_that_are_made_alike_are_rows_like_any_other(scoped: CrmConnection) -> None:
+    make = maker(Contact, tenant_id=scoped.tenant_id, title="Buyer")
+    first, second = make(last_name="Lee"), make(last_name="Roe", title="CEO")
+    first.custom["a"] = 1
+    assert (first.title, second.title, second.custom, first.pk == second.pk) == ("Buyer", "CEO", {}, False)
+    insert(Contact, [first, second])
+    stored = list(Contact.objects.order_by("last_name").values("last_name", "title", "custom", "tenant_id", "version"))
+    assert stored == [
+        {"last_name": "Lee", "title": "Buyer", "custom": {"a": 1}, "tenant_id": scoped.tenant_id, "version": 1},
+        {"last_name": "Roe", "title": "CEO", "custom": {}, "tenant_id": scoped.tenant_id, "version": 1},
+    ]
+    first.title = "CFO"
+    first.save()
+    assert Contact.objects.get(pk=first.pk).title == "CFO"
+
+
+def test_a_new_contact_holds_what_the_comparison_takes_it_to_hold(scoped: CrmConnection) -> None:
+    names = [
+        "first_name",
+        "last_name",
+        "email",
+        "phone",
+        "mobile_phone",
+        "company",
+        "title",
+        "lead_status",
+        "owner_email",
+    ]
+    names += ["do_not_call", "last_called_at", "ai_score", "custom.anything"]
+    held = values.read(contact(scoped), names)
+    assert {name: value for name, value in held.items() if value is not None} == HELD_BY_NOBODY
+
+
+@pytest.mark.parametrize("text", ["\x00", "a\ud800", "\\u0000", "é漢🙂", "plain"])
+def test_fields_of_a_record_are_kept_as_far_as_the_database_can_hold_them(text: str) -> None:
+    assert json.loads(values.json_text({text: [text]})) == values.storable({text: [text]})
+    values.json_text({text: [text]}).encode()

@@ -211,3 +211,34 @@ def test_a_long_line_is_no_lost_wake_up(noted: Noting, tenant: Tenant, stranger:
         wake_requested_at=Now() - 2 * queue.LOST_WAKE_UP, served_at=Now() - 2 * queue.LOST_WAKE_UP
     )
     assert queue.wake_due() == 2, "nobody takes turns: the tasks are lost"
+
+
+def test_a_worker_goes_on_though_the_clock_has_sent_another_one(noted: Noting, tenant: Tenant) -> None:
+    rows = connections(tenant)
+    fill(rows, Lane.EDITS, 3 * BATCH)
+    noted.then[1] = lambda: queue.wake(rows[0].pk)
+    working.serve(seconds=60)
+    assert len(noted.cycles) == 3
+
+
+def test_a_worker_whose_turn_a_colleague_took_goes_on_with_the_only_busy_connection(
+    noted: Noting, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = connections(tenant)
+    fill(rows, Lane.EDITS, 3 * BATCH)
+    turns = iter([rows[0].pk])
+    monkeypatch.setattr(lanes, "next_turn", lambda: next(turns, None))
+    working.serve(seconds=60)
+    assert len(noted.cycles) == 3
+
+
+def test_nobody_goes_on_with_a_connection_that_was_stopped_meanwhile(
+    noted: Noting, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = connections(tenant)
+    fill(rows, Lane.EDITS, 3 * BATCH)
+    turns = iter([rows[0].pk])
+    monkeypatch.setattr(lanes, "next_turn", lambda: next(turns, None))
+    noted.then[1] = lambda: CrmConnection.objects.update(status=CrmConnection.Status.DISCONNECTED)
+    working.serve(seconds=60)
+    assert len(noted.cycles) == 1

@@ -165,8 +165,8 @@ def test_streams_are_shared_evenly_and_within_the_limit_of_a_process(connection:
 def test_listeners_that_fell_silent_are_not_counted(db: None) -> None:
     assert leases.announce("a", "host", 1, 60) == 1
     assert leases.announce("b", "host", 2, 60) == 2
-    time.sleep(0.1)
-    assert leases.announce("b", "host", 2, 0.05) == 1
+    time.sleep(2)
+    assert leases.announce("b", "host", 2, 1) == 1
     assert set(WorkerBeat.objects.values_list("id", "kind")) == {("a", "listener"), ("b", "listener")}
     leases.retire("a")
     assert WorkerBeat.objects.count() == 1
@@ -455,13 +455,18 @@ def test_what_somebody_changes_in_a_streaming_crm_reaches_the_contact(tenant: Te
     try:
         with listening_(lease=10.0):
             wait_until(lambda: FeedCursor.objects.filter(feed="stream").exclude(holder="").exists(), "the lease")
-            time.sleep(1.0)  # until the subscription stands: from then on nothing is missed
-            with server.service.store.lock:
-                server.service.edit(kind, link.crm_record_id, {"Company": "Edited by hand"})
-            wait_until(lambda: InboxEvent.objects.filter(source="stream").exists(), "the event")
+
+            def told() -> bool:
+                """Only what is changed once the subscription stands has to arrive, and nobody says when it does."""
+                with server.service.store.lock:
+                    server.service.edit(kind, link.crm_record_id, {"Company": f"Edited at {time.monotonic()}"})
+                time.sleep(0.5)
+                return InboxEvent.objects.filter(source="stream").exists()
+
+            wait_until(told, "the event")
     finally:
         server.close()
-    event = InboxEvent.objects.filter(source="stream").get()
+    event = InboxEvent.objects.filter(source="stream").earliest("pk")
     assert (event.object_type, event.record_ids) == (kind, [link.crm_record_id])
     assert SyncJob.objects.filter(kind="fetch", key=kind).exists()
     assert listening.positions(row)

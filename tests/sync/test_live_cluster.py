@@ -126,6 +126,7 @@ def test_whatever_process_is_killed_later_tasks_run_and_nothing_is_left_behind(t
     assert not OrmQ.objects.exists()
 
 
+@pytest.mark.thorough
 @pytest.mark.live
 @pytest.mark.django_db(transaction=True)
 def test_of_two_clusters_the_hanging_one_is_replaced_the_busy_one_kept_and_none_outlives_its_supervisor(
@@ -139,7 +140,7 @@ def test_of_two_clusters_the_hanging_one_is_replaced_the_busy_one_kept_and_none_
         busy, hanging = here.cluster(), there.cluster()
         for worker in hanging.workers:
             os.kill(worker, signal.SIGSTOP)
-        for _ in range(30):
+        for _ in range(90):
             async_task("time.sleep", 0.9)
         replaced = there.cluster(after=hanging)
         assert OrmQ.objects.count() > 6, "the busy cluster had run out of work"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.merge import Decision, merge, same
+from sync.merge import HELD_BY_NOBODY, Decision, merge, same, taken
 
 EARLY, LATE = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -129,3 +129,10 @@ def test_merging_the_outcome_again_changes_nothing(base: Any, ours: Any, theirs:
     assert not again.changed
     assert not again.conflict
     assert same(again.value, first.value)
+
+
+def test_what_is_said_of_somebody_new_is_taken_as_the_comparison_would() -> None:
+    theirs = {"title": "a", "company": None, "email": "", "do_not_call": True, "custom.a": [1], "custom.b": False}
+    for said in (theirs, {**theirs, "do_not_call": False}, {**theirs, "do_not_call": None}):
+        compared = merge({}, HELD_BY_NOBODY, said, strategy=lambda _: "manual", ours_at=LATE, theirs_at=EARLY)
+        assert taken(said) == compared

@@ -109,3 +109,22 @@ def test_a_cluster_without_a_supervisor_that_hangs_as_well_is_killed(monkeypatch
     end.set()
     assert asked.is_set()
     assert killed == [(0, signal.SIGKILL)]
+
+
+def test_a_main_process_that_fails_takes_its_cluster_with_it_instead_of_leaving_it_unguarded(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed: list[tuple[int, int]] = []
+
+    class Fails:
+        def __init__(self, broker: WatchedBroker) -> None:
+            pass
+
+        def start(self) -> None:
+            raise OSError("no")
+
+    monkeypatch.setattr("sync.pulse.Cluster", Fails)
+    monkeypatch.setattr("sync.pulse.get_broker", RecordingBroker)
+    monkeypatch.setattr(os, "killpg", lambda group, number: killed.append((group, number)))
+    run_watched_cluster(pipe[1])
+    assert killed == [(0, signal.SIGKILL)]

@@ -196,3 +196,16 @@ def test_a_job_that_pauses_after_a_failure_is_not_hurried_by_its_twin(scoped: Cr
     queue.settle(claimed, [Outcome(claimed.jobs[0], "ready", wait=600, counts=False, cause="throttled")])
     queue.enqueue([job(scoped, "a")])
     assert SyncJob.objects.get().not_before > timezone.now() + timedelta(minutes=5)
+
+
+@pytest.mark.parametrize("seconds", [-300, 300])
+def test_a_pause_lasts_as_long_as_it_should_on_a_machine_whose_clock_is_wrong(
+    scoped: CrmConnection, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    queue.enqueue([job(scoped, "a")])
+    claimed = queue.claim(scoped.pk, "test", 1)
+    right = timezone.now()
+    monkeypatch.setattr(timezone, "now", lambda: right + timedelta(seconds=seconds))
+    queue.settle(claimed, [Outcome(claimed.jobs[0], "ready", wait=60)])
+    waits = (SyncJob.objects.get().not_before - right).total_seconds()
+    assert 59 < waits < 120

@@ -1,11 +1,15 @@
-"""Old events are forgotten; webhooks that a CRM switched off come back by themselves."""
+"""Old events and jobs are forgotten; webhooks that a CRM switched off come back by themselves."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection as database
+from django.db import connections, transaction
 from django.utils import timezone
 
+from activities.states import sync_states
 from integrations import errors, preflight, tenancy
 from integrations.connecting import webhook_url
 from integrations.models import CrmConnection, Tenant
@@ -115,3 +119,83 @@ def test_many_old_events_go_in_short_transactions(tenant: Tenant) -> None:
         factories.event(row, state="worked", received_at=timezone.now() - timedelta(days=31))
     with tenancy.everyone():
         assert inbox.forget(timezone.now(), "worked", at_once=2) == 5
+
+
+# --- old jobs -------------------------------------------------------------------------------------------------------
+
+
+def an_old_job(of: CrmConnection, days: int, **fields: Any) -> SyncJob:
+    ended = timezone.now() - timedelta(days=days)
+    return factories.job(
+        of, finished_at=ended, **{"kind": "push", "key": f"{days}-{fields}", "state": "done", **fields}
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "days", "left"),
+    [
+        ("done", 29, 1),
+        ("done", 31, 0),
+        ("dismissed", 89, 1),
+        ("dismissed", 91, 0),
+        ("dead", 400, 1),
+        ("ready", 400, 1),
+        ("leased", 400, 1),
+    ],
+)
+def test_jobs_are_kept_as_long_as_somebody_may_ask_for_them(tenant: Tenant, state: str, days: int, left: int) -> None:
+    an_old_job(factories.connection(tenant), days, state=state)
+    tasks.tidy()
+    with tenancy.everyone():
+        assert SyncJob.objects.count() == left
+
+
+def test_what_became_of_a_call_is_told_as_long_as_the_call_is_kept(tenant: Tenant) -> None:
+    row, call = factories.connection(tenant), factories.call(tenant)
+    for kind in ("log_call", "book_meeting", "set_follow_up"):
+        an_old_job(row, 400, kind=kind, local_record_id=call.pk)
+    an_old_job(row, 400, kind="log_call", state="dismissed", local_record_id=call.pk)
+    with tenancy.everyone():
+        before = sync_states([call.pk])
+        tasks.tidy()
+        assert sync_states([call.pk]) == before
+    assert before[call.pk][0]["status"] == "failed"
+
+
+def test_a_success_stays_while_an_older_failure_of_its_record_does(tenant: Tenant) -> None:
+    row, person = factories.connection(tenant), factories.contact(tenant)
+    an_old_job(row, 41, state="dead", local_record_id=person.pk)
+    an_old_job(row, 40, local_record_id=person.pk)
+    tasks.tidy()
+    with tenancy.everyone():
+        assert SyncJob.objects.count() == 2
+
+
+def test_many_old_jobs_go_in_slices_until_time_is_up(tenant: Tenant) -> None:
+    row = factories.connection(tenant)
+    for number in range(5):
+        an_old_job(row, 31 + number)
+    assert upkeep.forget_jobs(seconds=0.0) is True
+    with tenancy.everyone():
+        assert SyncJob.objects.count() == 5
+        assert upkeep.forget_jobs(at_once=2) is False
+        assert not SyncJob.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_forgetting_leaves_out_what_somebody_holds_and_waits_for_nobody(tenant: Tenant) -> None:
+    row = factories.connection(tenant)
+    held, free = an_old_job(row, 40), an_old_job(row, 41)
+    with transaction.atomic(), database.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM sync_jobs WHERE id = %s FOR UPDATE", [held.pk])
+        with ThreadPoolExecutor(1) as elsewhere:
+            assert elsewhere.submit(_forget_and_close).result(timeout=60) is False
+    with tenancy.everyone():
+        assert list(SyncJob.objects.values_list("pk", flat=True)) == [held.pk] != [free.pk]
+
+
+def _forget_and_close() -> bool:
+    try:
+        return upkeep.forget_jobs()
+    finally:
+        connections.close_all()

@@ -13,7 +13,7 @@ from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django_q.models import OrmQ
 
-from integrations import tenancy
+from integrations import kept, tenancy
 from integrations.models import CrmConnection, Tenant
 from integrations.records import Delivery
 from sync import inbox, tasks, webhooks
@@ -86,6 +86,7 @@ def test_one_wake_up_goes_out_once_the_events_are_committed(connection: CrmConne
 
 def test_a_delivery_costs_two_queries_whatever_it_holds(connection: CrmConnection) -> None:
     def queries(*events: dict[str, Any]) -> int:
+        kept.forget()
         with CaptureQueriesContext(database) as counted:
             assert post(path_of(connection), list(events)).status_code == 200
         return len([one for one in counted if "SAVEPOINT" not in one["sql"]])
@@ -93,6 +94,23 @@ def test_a_delivery_costs_two_queries_whatever_it_holds(connection: CrmConnectio
     assert queries(event("e-1", "1")) == 2, "look-up and storing; the wake-up follows the commit"
     assert queries(*(event(f"more-{number}", str(number)) for number in range(100))) == 2
     assert len(stored()) == 101
+
+
+def test_a_secret_that_was_changed_elsewhere_counts_at_once_and_a_disconnection_after_a_moment(
+    connection: CrmConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(kept, "monotonic", lambda: now[0])
+    with tenancy.everyone():
+        rows = CrmConnection.objects.filter(pk=connection.pk)
+        assert post(path_of(connection), [event("e-1", "1")]).status_code == 200
+        rows.update(settings={"webhook_certificates": ["another"]})
+        assert post(path_of(connection), [event("e-2", "1")], headers={}).status_code == 401
+        assert webhooks._receivers.get(connection.webhook_token).trust.settings != {}  # type: ignore[union-attr]
+        rows.update(status=CrmConnection.Status.DISCONNECTED)
+        assert post(path_of(connection), [event("e-3", "1")]).status_code == 200
+        now[0] += kept.KEPT_SECONDS
+        assert post(path_of(connection), [event("e-4", "1")]).status_code == 404
 
 
 def test_the_same_delivery_again_is_stored_once_and_answered_the_same(connection: CrmConnection) -> None:

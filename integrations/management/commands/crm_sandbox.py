@@ -24,6 +24,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--port", type=int, default=9100, help="first port; the next CRMs get the next ports (9100)"
         )
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
         parser.add_argument(
             "--provider", action="append", choices=list(PROVIDERS), help="only this CRM; may be repeated"
         )
@@ -59,7 +60,7 @@ class Command(BaseCommand):
             port = options["port"] + offset if options["port"] else 0
             journal = options["data"] / f"{slug}.jsonl" if options["data"] else None
             try:
-                server = SandboxServer(sandbox_class(slug)(Store(journal), Clock(), Faults()), port)
+                server = SandboxServer(sandbox_class(slug)(Store(journal), Clock(), Faults()), port, options["host"])
             except OSError as error:
                 raise CommandError(f"Port {port} is taken. Choose another first port with --port.") from error
             with contextlib.suppress(ValueError):

@@ -68,7 +68,8 @@ def problem_of(body: Any) -> Problem:
         return Problem()
     message = str(body.get("message") or body.get("error_description") or body.get("error") or "")
     values = _bad_values(message)
-    details = [item for item in body.get("errors") or [] if isinstance(item, dict)]
+    told = body.get("errors")
+    details = [item for item in told if isinstance(item, dict)] if isinstance(told, list) else []
     context: dict[str, tuple[str, ...]] = {}
     for item in (body, *details):
         for key, held in _context(item.get("context")).items():
@@ -93,7 +94,7 @@ def _bad_values(message: str) -> list[dict[str, Any]]:
         return []
     try:
         found, _ = json.JSONDecoder().raw_decode(message[start:])
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
     return [item for item in found if isinstance(item, dict)]
 

@@ -18,6 +18,8 @@ from integrations import errors
 CLEARED = "#N/A"
 PIECE = 65_536
 MAX_CELL = 400_000  # characters: the most that a whole record may have
+MAX_ROW = 4_000_000
+"""Characters of a whole row with its line ends: more than any record has, and little enough to hold."""
 _NUMBERS = {"int": int, "double": float, "currency": float, "percent": float}
 
 csv.field_size_limit(max(csv.field_size_limit(), MAX_CELL))  # the module knows only one limit for everybody
@@ -25,10 +27,12 @@ csv.field_size_limit(max(csv.field_size_limit(), MAX_CELL))  # the module knows 
 
 def rows(pieces: Iterable[bytes]) -> Iterator[dict[str, str]]:
     """Each row by the names of the header; nothing for an empty body. Raises Retry for one that was cut off or bent."""
-    reader = csv.reader(_lines(pieces), strict=True)
+    lines = _Lines(pieces)
+    reader = csv.reader(lines, strict=True)
     try:
         header = next(reader, [])
         for cells in reader:
+            lines.of_row = 0
             if len(cells) != len(header):
                 raise _unreadable(f"{len(cells)} cells under {len(header)} names in line {reader.line_num}")
             yield dict(zip(header, cells, strict=True))
@@ -56,6 +60,24 @@ def _checked(response: requests.Response) -> Iterator[dict[str, str]]:
         raise _unreadable(f"{seen} rows of {promised}")
 
 
+class _Lines:
+    """The lines, counted: a row that never ends would be held whole before anybody sees it. Raises Retry for such a one."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self.of_row = 0
+        self._lines = _lines(pieces)
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.of_row += len(line)
+        if self.of_row > MAX_ROW:
+            raise _unreadable(f"a row of more than {MAX_ROW} characters")
+        return line
+
+
 def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
     """Lines with their ends. NUL bytes, which texts of old records hold, are left out."""
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
@@ -64,6 +86,8 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
         *lines, rest = (rest + decoder.decode(piece).replace("\0", "")).split("\n")
         for line in lines:
             yield line + "\n"
+        if len(rest) > MAX_ROW:
+            raise _unreadable(f"a line of more than {MAX_ROW} characters")
     rest += decoder.decode(b"", final=True)
     if rest:
         yield rest

@@ -12,6 +12,7 @@ import hmac
 import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from cryptography import x509
@@ -96,12 +97,19 @@ def _keys(certificates: Any, now: datetime) -> Iterator[rsa.RSAPublicKey]:
     texts = [certificates] if isinstance(certificates, str) else list(certificates or ())
     for text in texts:
         try:
-            found = x509.load_pem_x509_certificates(str(text).encode())
-            usable = [one for one in found if one.not_valid_before_utc <= now <= one.not_valid_after_utc]
+            usable = [
+                one for one in _certificates(str(text)) if one.not_valid_before_utc <= now <= one.not_valid_after_utc
+            ]
             keys = [one.public_key() for one in usable]
         except (ValueError, TypeError):
             continue
         yield from (key for key in keys if isinstance(key, rsa.RSAPublicKey) and key.key_size >= MIN_KEY_BITS)
+
+
+@lru_cache(maxsize=1000)
+def _certificates(text: str) -> list[x509.Certificate]:
+    """Reading them takes longer than checking a signature."""
+    return x509.load_pem_x509_certificates(text.encode())
 
 
 def _verify_secret(delivery: Delivery, trust: Trust) -> None:

@@ -69,6 +69,8 @@ def _supervise(cluster: str, grace: float) -> None:
     ]
     if cluster == Conf.PREFIX:
         duties += queue_duties()
+    if settings.DATABASE_KEEPER:
+        duties.insert(0, Duty("start of the embedded database", 2.0, settings.DATABASE_KEEPER))
     ticker = Ticker(duties, at_the_end=beat.erase)
     ticker.start()
     supervisor.run()

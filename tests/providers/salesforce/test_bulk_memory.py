@@ -8,6 +8,7 @@ MOST_MB = 300
 
 
 @pytest.mark.live
+@pytest.mark.thorough
 @pytest.mark.django_db(transaction=True)
 def test_twice_as_many_leads_take_no_more_memory() -> None:
     half, whole = bulk_pull(20_000), bulk_pull(40_000)

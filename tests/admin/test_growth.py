@@ -1,0 +1,119 @@
+"""What keeps pages quick where there are very many rows: the most urgent first, and an index behind each list."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection as database
+from django.db.models import QuerySet
+from django.test import Client
+
+from integrations import tenancy
+from integrations.exchanges_reading import about_record
+from integrations.models import ApiExchange, CrmConnection, Tenant
+from sync import causes_counting, urgency
+from sync.models import Contact, FailureCause, SyncJob, SyncRun
+from tests import factories
+from tests.admin import pages
+from tests.admin.conftest import SignIn
+
+CROWD, FEW = 2000, 20
+
+
+@pytest.fixture
+def many(db: None) -> dict[str, CrmConnection]:
+    """Connections of tenants, one of which needs somebody; by name it is the last."""
+    found = {}
+    for name in ("anton", "berta", "zita"):
+        owner = factories.tenant(name)
+        found[name] = factories.connection(owner)
+        factories.cursor(found[name])
+    factories.dead_job(found["zita"])
+    return found
+
+
+def test_of_many_connections_the_first_page_shows_those_that_need_somebody(
+    many: dict[str, CrmConnection], support_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("config.dashboard.MOST_CARDS", 2)
+    shown = " ".join(pages.html(support_client, "/admin/").split())
+    assert "zita account" in shown
+    assert "anton account" in shown
+    assert "berta account" not in shown
+    assert "1 more connection" in shown
+
+
+def test_who_needs_somebody_is_ranked_as_the_cards_tell_it(many: dict[str, CrmConnection]) -> None:
+    factories.breaker(many["berta"], opened_at=factories.now())
+    with tenancy.everyone():
+        CrmConnection.objects.filter(pk=many["anton"].pk).update(status="needs_reconnecting")
+        ranked = list(CrmConnection.objects.filter(pk__in=urgency.first(2)).values_list("tenant__slug", flat=True))
+    assert sorted(ranked) == ["anton", "berta"]
+
+
+def test_who_works_for_a_tenant_is_asked_for_groups_and_rights_once(ours: Any, sign_in: SignIn) -> None:
+    person = User.objects.get(pk=ours[User].pk)
+    with tenancy.everyone():
+        from integrations.access import is_support
+
+        assert not is_support(person)
+        assert person.get_group_permissions() == User.objects.get(pk=person.pk).get_group_permissions()
+        assert person.has_perm("sync.view_contact")
+
+
+# --- indexes ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def crowd(tenant: Tenant) -> CrmConnection:
+    """So many rows that an index is worth its while, few of which are what is looked for."""
+    linked = factories.connection(tenant)
+    with tenancy.scope(tenant.pk):
+        Contact.objects.bulk_create(
+            Contact(tenant=tenant, last_name=f"B{n}", do_not_call=n % (CROWD // FEW) == 0) for n in range(CROWD)
+        )
+        SyncJob.objects.bulk_create(
+            SyncJob(
+                tenant=tenant, connection=linked, kind="push", key=str(n), fingerprint="f" * 24,
+                state="dead" if n % (CROWD // FEW) == 0 else "done",
+            )
+            for n in range(CROWD)
+        )  # fmt: skip
+        SyncRun.objects.bulk_create(
+            SyncRun(tenant=tenant, connection=linked, kind="catch_up", object_type="contacts") for n in range(CROWD)
+        )
+        ApiExchange.objects.bulk_create(
+            ApiExchange(
+                tenant=tenant, connection=linked, method="GET", path="/people", milliseconds=1, keys=[f"key-{n}"]
+            )
+            for n in range(CROWD)
+        )
+    with database.cursor() as cursor:
+        cursor.execute("ANALYZE contacts, sync_jobs, sync_runs, api_exchanges")
+    return linked
+
+
+def test_an_index_gives_each_long_list(crowd: CrmConnection) -> None:
+    lists: dict[str, QuerySet[Any]] = {
+        "contact_not_to_call": Contact.objects.filter(do_not_call=True).order_by("last_name", "first_name", "pk")[:50],
+        "job_dead_": SyncJob.objects.filter(state="dead").order_by("-pk")[:50],
+        "run_newest_of_": SyncRun.objects.order_by("-started_at", "-pk")[:50],
+        "exchange_of_record": about_record(["key-7"], ["7"])[:15],
+    }
+    for scope in (tenancy.scope(crowd.tenant_id), tenancy.everyone()):
+        with scope:
+            plans = {name: _plan(rows) for name, rows in lists.items() if name != "contact_not_to_call" or rows.count()}
+        for name, plan in plans.items():
+            assert name in plan, plan
+
+
+def test_causes_are_looked_up_one_by_one(crowd: CrmConnection) -> None:
+    with tenancy.everyone():
+        plan = _plan(FailureCause.objects.filter(causes_counting.alive()).order_by("-last_seen", "pk")[:50])
+    assert "hashed" not in plan, plan
+
+
+def _plan(rows: QuerySet[Any]) -> str:
+    lines: Iterable[str] = rows.explain().splitlines()
+    return "\n".join(lines)
