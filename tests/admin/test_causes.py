@@ -146,6 +146,7 @@ def _drain(row: CrmConnection) -> None:
             work(row.pk, patience=PATIENCE, seconds=60)
 
 
+@pytest.mark.thorough
 def test_four_causes_over_six_tenants_are_four_cards_and_trying_again_clears_them(
     six: list[CrmConnection],
     support_client: Client,

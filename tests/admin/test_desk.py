@@ -251,6 +251,7 @@ def test_who_may_only_look_sees_no_button_and_decides_nothing(
 # --- how quick ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_the_desk_asks_as_few_queries_with_ten_thousand_conflicts(
     client: Client, connection: CrmConnection, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:

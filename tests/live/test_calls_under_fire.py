@@ -12,6 +12,7 @@ CALLS = 300
 SECONDS = 120.0
 
 
+@pytest.mark.thorough
 @pytest.mark.live
 @pytest.mark.django_db(transaction=True)
 def test_lost_answers_refusals_and_killed_workers_leave_each_call_and_what_was_agreed_in_it_exactly_once(

@@ -115,6 +115,7 @@ class Hand:
                 self.service.remove("people", self.people.pop(self.random.randrange(len(self.people))))
 
 
+@pytest.mark.thorough
 def test_a_listener_killed_100_times_loses_no_event_and_applies_none_twice(
     crm: CrmConnection, fake_crm: SandboxServer, nursery: Nursery, environment: dict[str, str]
 ) -> None:

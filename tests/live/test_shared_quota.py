@@ -19,6 +19,7 @@ from tests.providers.harness import serve
 PROCESSES, QUOTA, WINDOW, SECONDS = 4, 100, 10.0, 24.0
 
 
+@pytest.mark.thorough
 @pytest.mark.live
 @pytest.mark.django_db(transaction=True)
 def test_four_processes_use_the_whole_window_and_never_overdraw_it(tenant: Tenant, settings: Any) -> None:

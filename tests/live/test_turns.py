@@ -68,6 +68,7 @@ def wait_for(condition: Any, what: str) -> float:
     raise AssertionError(f"{what} did not happen in {SECONDS:.0f} s")
 
 
+@pytest.mark.thorough
 @pytest.mark.live
 @pytest.mark.django_db(transaction=True)
 def test_two_workers_do_a_job_in_the_middle_of_another_tenants_50_000(

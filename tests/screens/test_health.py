@@ -71,7 +71,9 @@ def test_an_admin_looks_at_the_numbers_of_a_day_and_of_a_week(page: Page, live_s
 
 
 @pytest.mark.live
-@pytest.mark.parametrize("page", [{}, PHONE], indirect=True, ids=["desk", "phone"])
+@pytest.mark.parametrize(
+    "page", [{}, pytest.param(PHONE, marks=pytest.mark.thorough)], indirect=True, ids=["desk", "phone"]
+)
 def test_an_admin_takes_on_an_alert_and_says_who_hears_of_the_next(
     page: Page, live_server: LiveServer, acme: CrmConnection
 ) -> None:

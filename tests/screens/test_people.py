@@ -32,7 +32,7 @@ def other_page(browser: Browser) -> Iterator[Page]:
     context.close()
 
 
-@pytest.mark.parametrize("who", ["admin-of-acme", "support"])
+@pytest.mark.parametrize("who", ["admin-of-acme", pytest.param("support", marks=pytest.mark.thorough)])
 def test_somebody_is_invited_joins_as_a_viewer_and_is_let_go(
     who: str, page: Page, other_page: Page, live_server: LiveServer, settings: object
 ) -> None:

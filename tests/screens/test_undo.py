@@ -83,7 +83,9 @@ def no_sideways(page: Page) -> None:
 
 
 @pytest.mark.live
-@pytest.mark.parametrize("page", [{}, PHONE], indirect=True, ids=["desk", "phone"])
+@pytest.mark.parametrize(
+    "page", [{}, pytest.param(PHONE, marks=pytest.mark.thorough)], indirect=True, ids=["desk", "phone"]
+)
 def test_a_tenant_admin_undoes_a_mapping_version(
     page: Page, live_server: LiveServer, version: MappingVersion, connection: CrmConnection, fake_crm: SandboxServer
 ) -> None:
