@@ -41,6 +41,7 @@ from sync.admin_contacts import ContactAdmin
 from sync.admin_desk import CONTEXT
 from sync.admin_jobs import JOB_TABLES, RECORD_MODELS
 from sync.causes_words import KINDS, OWNERS
+from sync.job_words import KINDS as JOB_KINDS
 from sync.models import Contact
 from sync.presence import Facts
 from sync.records_search import SEARCHES
@@ -65,6 +66,14 @@ KINDS.update(
         MEETING: gettext_lazy("Meetings can't be booked in %(crm)s"),
         FOLLOW_UP: gettext_lazy("Follow-ups can't be made in %(crm)s"),
         READ_AGENTS: gettext_lazy("The users of %(crm)s can't be read"),
+    }
+)
+JOB_KINDS.update(
+    {
+        KIND: gettext_lazy("Logging a call"),
+        MEETING: gettext_lazy("Booking a meeting"),
+        FOLLOW_UP: gettext_lazy("Setting a follow-up"),
+        READ_AGENTS: gettext_lazy("Reading the CRM's users"),
     }
 )
 PLACES[OWNERS] = ("activities_agentoverride_report", gettext_lazy("Open the agents without a user"))

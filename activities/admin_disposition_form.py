@@ -1,4 +1,4 @@
-"""The form of one disposition's map: the CRM's choices as lists, what it has besides as JSON."""
+"""The form of one disposition's map: the CRM's choices as lists, and a table of what it has besides."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, cast
@@ -10,7 +10,8 @@ from django.utils.translation import gettext_lazy
 from activities import matrix
 from activities.matrix import Discovered
 from activities.models import DispositionMap
-from integrations.admin_forms import TenantForm, json_object
+from integrations.admin_forms import TenantForm
+from integrations.admin_pairs import PairsField
 from integrations.registry import PROVIDERS, provider_class, provider_label
 from mapping.models import CrmField
 
@@ -20,22 +21,30 @@ class DispositionForm(TenantForm):
     picks: ClassVar[Mapping[str, str]] = {}
     """Form field → the CRM's field whose choices it offers."""
     known: ClassVar[Discovered] = Discovered()
+    values = PairsField(
+        (gettext_lazy("Field of the CRM"), gettext_lazy("Value")),
+        label=gettext_lazy("CRM values"),
+        help_text=gettext_lazy("The CRM's own fields of a call."),
+    )
 
     class Meta:
         model = DispositionMap
         fields = "__all__"
         help_texts = {
-            "values": gettext_lazy('The CRM\'s own fields of a call, for instance {"outcome": "Left Voicemail"}.'),
             "disposition": gettext_lazy("As the dialer writes it; capitals don't matter."),
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if not self.picks or "values" not in self.fields:
+        if "values" not in self.fields:
             return
-        held = self._held()
-        self.fields["values"].required = False
-        self.fields["values"].label = _("other values")
+        held, values = self._held(), cast("PairsField", self.fields["values"])
+        values.held = held
+        values.suggest(self._fields_of_a_call())
+        if not self.picks:
+            return
+        values.required = False
+        values.label = _("Other values")
         self.initial["values"] = {path: value for path, value in held.items() if path not in self.picks.values()}
         for name, path in self.picks.items():
             current, field = str(held.get(path) or ""), cast("forms.ChoiceField", self.fields[name])
@@ -43,8 +52,19 @@ class DispositionForm(TenantForm):
             field.choices = [("", _("– nothing is said –")), *_more_choices(current, chosen), *self.known.choices[path]]
             self.initial[name] = chosen or current
 
+    def _fields_of_a_call(self) -> list[tuple[str, str]]:
+        """What the CRM was found to have, for suggestions."""
+        row, provider = self.instance, self.instance.crm_provider or str(self.data.get("crm_provider") or "")
+        if provider not in PROVIDERS or not (owner := row.tenant_id or self.owner_id):
+            return []
+        found = CrmField.objects.filter(
+            tenant_id=owner, connection__provider=provider, object_type=provider_class(provider).call_type,
+            missing_since=None, writable=True,
+        )  # fmt: skip
+        return list(found.exclude(path__in=self.picks.values()).order_by("label").values_list("path", "label"))
+
     def clean_values(self) -> dict[str, Any]:
-        values = json_object(self.cleaned_data["values"])
+        values: dict[str, Any] = self.cleaned_data["values"]
         nested = [name for name, value in values.items() if isinstance(value, dict | list)]
         if nested:
             raise forms.ValidationError(_("%(names)s: write one value for each field.") % {"names": ", ".join(nested)})

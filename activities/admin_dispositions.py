@@ -39,12 +39,13 @@ class DispositionMapAdmin(DispositionMatrix, MendsAdvice, TenantScopedAdmin):
     # --- the form -------------------------------------------------------------------------------------------------
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
-        picks = _picks(request, obj)[0] if self._edits(request, obj) else {}
-        return ["crm_provider", "disposition", *picks, "values"]
+        if not self._edits(request, obj):
+            return ["crm_provider", "disposition", "written"]
+        return ["crm_provider", "disposition", *_picks(request, obj)[0], "values"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         own = super().get_readonly_fields(request, obj)
-        return [*own, "crm_provider"] if obj else own
+        return [*own, "crm_provider", "written"] if obj else own
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         picks, known = _picks(request, obj) if self._edits(request, obj) else ({}, Discovered())

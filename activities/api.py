@@ -10,7 +10,7 @@ from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from activities import examples, posting, stages, straight, together
+from activities import examples, joint_posting, posting, stages, straight
 from activities.idempotency import LONGEST_KEY, key_in, with_id
 from activities.models import Call
 from activities.posting import Posted
@@ -81,7 +81,7 @@ class CallsView(TenantView):
 
     def _stored(self, request: Request) -> Posted:
         data = check_call(with_id(request.data, key_in(request.META)), self.tenant.region)
-        posted = together.store(self.tenant, data)
+        posted = joint_posting.store(self.tenant, data)
         straight.note(posted)
         return posted
 

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from rest_framework.exceptions import ParseError, ValidationError
 
-from activities import plain_calls, together
+from activities import joint_posting, plain_calls
 from activities.idempotency import key_in, with_id
 from activities.posting import Posted
 from integrations import tenancy, tracing
@@ -47,7 +47,7 @@ def _stored(view: type[TenantView], request: HttpRequest) -> Posted | None:
         return None
     tracing.note(tenant=str(key.tenant_id))
     with tenancy.scope(key.tenant_id):
-        posted = together.store(key.tenant, call)
+        posted = joint_posting.store(key.tenant, call)
         tracing.note(tenant=str(key.tenant_id))
         note(posted)
         return posted

@@ -1,5 +1,6 @@
 """Logs calls in a CRM: the handler of `log_call` jobs."""
 
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -9,7 +10,6 @@ from activities import agents
 from activities.dispositions import DispositionTable
 from activities.models import Call, CallSettings, DispositionMap
 from activities.payload import activity_of, related_record
-from activities.tried import Tried
 from integrations import errors
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
@@ -17,11 +17,10 @@ from integrations.records import CallActivity, Written
 from sync.handlers import Result
 from sync.models import SyncJob, SyncRecord
 from sync.queue import Claim, Outcome
+from sync.restoring import LostTime, lost_time
 from sync.work import judge
 
 CALLS = Call._meta.db_table
-READ = ("note_template", "forget_in_crms")
-UNANSWERED = "The CRM did not say what became of this."
 
 
 class LogCalls:
@@ -35,9 +34,9 @@ class LogCalls:
         known = known_ids(claimed, CALLS)
         table = self._dispositions(provider, claimed)
         owners = agents.ids(claimed.jobs[0].connection_id, {call.agent_email for call in calls.values()})
-        decided = CallSettings.objects.filter(tenant_id=claimed.jobs[0].tenant_id).only(*READ).first() or CallSettings()
+        template = self._note_template(claimed)
         jobs = {str(job.local_record_id): job for job in claimed.jobs if job.local_record_id in calls}
-        tried = Tried(claimed)
+        lost = lost_time()
         activities = [
             activity_of(
                 calls[job.local_record_id],
@@ -45,12 +44,11 @@ class LogCalls:
                 record_id=job.payload["record_id"],
                 outcome=table.values_of(calls[job.local_record_id].disposition),
                 public_url=settings.PUBLIC_URL,
-                first_attempt_at=tried.before(job, calls[job.local_record_id]),
+                first_attempt_at=tried_before(claimed, job, calls[job.local_record_id], lost),
                 crm_record_id=known.get(job.local_record_id, ""),
                 related_to=related_record(calls[job.local_record_id], provider.slug),
-                note_template=decided.note_template,
+                note_template=template,
                 agent_id=owners.get(calls[job.local_record_id].agent_email),
-                forgets_in_crms=decided.forget_in_crms,
             )
             for job in jobs.values()
         ]
@@ -67,9 +65,18 @@ class LogCalls:
                 links.append(_link(provider, connection, job, activity, result))
         return Result(outcomes, links)
 
+    def _note_template(self, claimed: Claim) -> str:
+        chosen = CallSettings.objects.filter(tenant_id=claimed.jobs[0].tenant_id)
+        return chosen.values_list("note_template", flat=True).first() or ""
+
     def _dispositions(self, provider: CrmProvider, claimed: Claim) -> DispositionTable:
         rows = DispositionMap.objects.filter(tenant_id=claimed.jobs[0].tenant_id, crm_provider=provider.slug)
         return DispositionTable(provider.default_dispositions, dict(rows.values_list("disposition", "values")))
+
+
+def tried_before(claimed: Claim, job: SyncJob, call: Call, lost: LostTime) -> datetime | None:
+    """When an attempt that may have reached the CRM began, also one that a restore made us forget."""
+    return claimed.tried_before(job) or lost.maybe_written(call.started_at, call.created_at)
 
 
 def known_ids(claimed: Claim, table: str) -> dict[Any, str]:
@@ -86,7 +93,7 @@ def outcome_of(job: SyncJob, result: Written | None, pause: float) -> Outcome:
     """What one answer of a batch means for its job."""
     if result is None:
         # The provider broke its promise to answer for each; treat it as possibly written.
-        return judge(job, errors.OutcomeUnknown(UNANSWERED), pause)
+        return judge(job, errors.OutcomeUnknown("The CRM did not say what became of this."), pause)
     if isinstance(result.error, errors.CrmError):
         return judge(job, result.error, pause)
     return Outcome(job, "done")

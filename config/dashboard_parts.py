@@ -19,6 +19,7 @@ from sync import causes_counting, causes_words
 from sync.admin_alerts import next_step
 from sync.admin_causes_shown import address
 from sync.alerting import words
+from sync.causes_snoozing import silent
 from sync.gauges import MOST_COUNTED
 from sync.health import Card
 from sync.metrics_series import Bucket
@@ -178,7 +179,11 @@ def causes(request: HttpRequest, shown: Sequence[Card]) -> list[dict[str, Any]]:
     """Why work failed, the newest cause first; of several tenants each cause once."""
     if not request.user.has_perm("sync.view_syncjob") or not any(card.dead_letters for card in shown):
         return []
-    rows = FailureCause.objects.filter(causes_counting.alive()).order_by("-last_seen", "pk")[:MOST_WAITING]
+    rows = (
+        FailureCause.objects.filter(causes_counting.alive())
+        .exclude(silent())
+        .order_by("-last_seen", "pk")[:MOST_WAITING]
+    )
     by_print: dict[str, FailureCause] = {}
     for row in rows:
         by_print.setdefault(row.fingerprint, row)

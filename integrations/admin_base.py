@@ -304,13 +304,17 @@ class RecentValues(SimpleListFilter):
 
     newest = 1000
 
+    named: Callable[[str], str] = staticmethod(str)
+    """What a value is called."""
+
     def rows(self, model_admin: Any) -> "QuerySet[Any]":
         found: QuerySet[Any] = model_admin.model._default_manager.all()
         return found
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         values = self.rows(model_admin).order_by("-pk").values_list(str(self.parameter_name), flat=True)[: self.newest]
-        return [(value, value) for value in sorted({str(value) for value in values} - {""})]
+        found = {str(value) for value in values} - {""}
+        return sorted(((value, self.named(value)) for value in found), key=lambda one: one[1])
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(**{str(self.parameter_name): self.value()}) if self.value() else queryset

@@ -28,8 +28,8 @@ from integrations.connecting import check, disconnect, webhook_url
 from integrations.consent import has_app, kept_options
 from integrations.errors import CrmError
 from integrations.fields import WrongKey
+from integrations.joined_queries import ask_together
 from integrations.models import ApiUsage, CircuitBreaker, CrmConnection, RateWindow
-from integrations.together import ask_together
 
 CHANGE = "integrations.change_crmconnection"
 STATE_FIELDS = ((CONNECTION_STATUS, "since"), "status_reason", "permissions", "warnings", "breaker_badge")

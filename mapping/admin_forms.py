@@ -3,17 +3,18 @@
 from collections.abc import Iterable
 from typing import Any
 
-from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS
 from django.db.models import QuerySet
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from integrations.admin_forms import DatalistInput, TenantForm, json_object
+from integrations.admin_forms import DatalistInput, TenantForm
+from integrations.admin_pairs import PairsField
 from integrations.registry import PROVIDERS, provider_class
+from mapping.admin_details import OptionsInput, PartField, PlacesInput, RulesInput
 from mapping.compiled import CompiledMapping, MappingError, Problem
+from mapping.editor_catalog import names_of
 from mapping.fields import DIALER_FIELDS
-from mapping.models import ConflictPolicy, CrmField, FieldMapping
+from mapping.models import ConflictPolicy, CrmField, FieldMapping, Strategy
 from mapping.publishing import ENTITY, engine_row
 
 PLACES = {
@@ -29,14 +30,17 @@ PLACES = {
 
 class FieldMappingForm(TenantForm):
     identity = ("tenant", "crm_provider", "dialer_entity", "dialer_field")
+    custom_transform = PartField(label=gettext_lazy("Transform options"), required=False, widget=OptionsInput)
+    validations = PartField(
+        label=gettext_lazy("Checks before a value is taken over"), required=False, widget=RulesInput
+    )
+    object_overrides = PartField(label=gettext_lazy("On other objects"), required=False, widget=PlacesInput)
 
     class Meta:
         model = FieldMapping
         fields = "__all__"
         help_texts = {
             "dialer_field": gettext_lazy("One of the dialer's fields, or custom. and a name of your own."),
-            "custom_transform": gettext_lazy('For instance {"map": {"New": "Open"}} for picklist_map. Empty: none.'),
-            "validations": gettext_lazy('A list such as [{"type": "length", "params": {"max": 80}}].'),
             "strategy": gettext_lazy("Empty: as the conflict policy says."),
         }
 
@@ -49,6 +53,26 @@ class FieldMappingForm(TenantForm):
         }
         for name in suggestions.keys() & self.fields.keys():
             self.fields[name].widget = DatalistInput(suggestions[name])
+        self._fill_parts()
+
+    def _fill_parts(self) -> None:
+        """What is held, and what the row's CRM has, for the fields of several values."""
+        for name in ("custom_transform", "validations", "object_overrides"):
+            if name in self.fields:
+                self.fields[name].widget.held = getattr(self.instance, name)
+        provider = self._provider() or str(self.data.get("crm_provider") or "")
+        if provider in PROVIDERS and "object_overrides" in self.fields:
+            places = self.fields["object_overrides"].widget
+            kind = provider_class(provider)
+            places.own = str(self.data.get("crm_object") or self.instance.crm_object or kind.mapping_object)
+            places.crm_objects = tuple(kind.person_types)
+        if "custom_transform" in self.fields and not self.instance._state.adding:
+            self.fields["custom_transform"].widget.crm_field = self._crm_field()
+
+    def _crm_field(self) -> CrmField | None:
+        row = self.instance
+        named = self._discovered().filter(object_type=row.crm_object, path__in=list(names_of(row.crm_field)))
+        return named.select_related(None).only("path", "label", "options").first()
 
     def _provider(self) -> str:
         return self.instance.crm_provider or str(self.initial.get("crm_provider") or "")
@@ -62,23 +86,8 @@ class FieldMappingForm(TenantForm):
         found: QuerySet[CrmField] = fields.filter(tenant_id=owner) if owner else fields.none()
         return found.select_related("connection").only("path", "label", "kind", "object_type", "connection__provider")
 
-    def clean_object_overrides(self) -> dict[str, Any]:
-        overrides = json_object(self.cleaned_data["object_overrides"])
-        wrong = [name for name, path in overrides.items() if path is not None and not isinstance(path, str)]
-        if wrong:
-            raise forms.ValidationError(
-                _("%(names)s: write a field's path as text, or null.") % {"names": ", ".join(wrong)}
-            )
-        return overrides
-
-    def clean_validations(self) -> list[Any]:
-        rules = self.cleaned_data["validations"] or []
-        if not isinstance(rules, list):
-            raise forms.ValidationError(_("Write a JSON list of rules, or leave it empty."))
-        return rules
-
     def clean_custom_transform(self) -> dict[str, Any] | None:
-        return json_object(self.cleaned_data["custom_transform"]) or None
+        return self.cleaned_data["custom_transform"] or None
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]
@@ -135,14 +144,14 @@ def _what_it_is(fields: list[CrmField]) -> str:
 
 
 class ConflictPolicyForm(TenantForm):
+    overrides = PairsField(
+        (gettext_lazy("Dialer field"), gettext_lazy("Rule")),
+        label=gettext_lazy("Exceptions by field"),
+        suggestions=[(key, field.label) for key, field in DIALER_FIELDS[ENTITY].items()],
+        choices=Strategy.choices,
+        required=False,
+    )
+
     class Meta:
         model = ConflictPolicy
         fields = "__all__"
-        help_texts = {
-            "overrides": gettext_lazy(
-                'By dialer field, for instance {"lead_status": "last_write_wins"}. Empty: no exception.'
-            )
-        }
-
-    def clean_overrides(self) -> dict[str, Any]:
-        return json_object(self.cleaned_data["overrides"])

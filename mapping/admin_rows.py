@@ -16,13 +16,17 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from integrations.admin_base import TenantScopedAdmin, page_action
-from integrations.admin_html import yes_column
+from integrations.admin_html import NOTHING, yes_column
 from mapping.admin_forms import FieldMappingForm
 from mapping.admin_rehearsing import MAY_REHEARSE, REHEARSE, rehearsal_of
 from mapping.compiled import MappingError
+from mapping.editor_diff import in_words
 from mapping.fields import DIALER_FIELDS
 from mapping.models import FieldMapping
-from mapping.publishing import ENTITY, publish
+from mapping.publishing import ENTITY, publish, row_json
+
+SAID = {"custom_transform": "options_said", "validations": "checks_said", "object_overrides": "places_said"}
+"""Field → the same in words."""
 
 
 class FieldMappingAdmin(TenantScopedAdmin):
@@ -49,9 +53,28 @@ class FieldMappingAdmin(TenantScopedAdmin):
         known = DIALER_FIELDS[ENTITY].get(row.dialer_field)
         return f"{known.label} ({row.dialer_field})" if known else row.dialer_field
 
+    @admin.display(description=gettext_lazy("transform options"))
+    def options_said(self, row: FieldMapping) -> str:
+        return in_words("options", row_json(row)) or NOTHING
+
+    @admin.display(description=gettext_lazy("checks"))
+    def checks_said(self, row: FieldMapping) -> str:
+        return in_words("validations", row_json(row)) or NOTHING
+
+    @admin.display(description=gettext_lazy("on other objects"))
+    def places_said(self, row: FieldMapping) -> str:
+        return in_words("object_overrides", row_json(row)) or NOTHING
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Whoever may only look reads in words what others have forms for."""
+        own = super().get_fieldsets(request, obj)
+        if obj is None or self.has_change_permission(request, obj):
+            return own
+        return [(name, {**told, "fields": [SAID.get(one, one) for one in told["fields"]]}) for name, told in own]
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         own = super().get_readonly_fields(request, obj)
-        return [*own, "crm_provider"] if obj else own
+        return [*own, "crm_provider", *SAID.values()] if obj else own
 
     # --- rehearsing -----------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.http import QueryDict
 
+from integrations.form_texts import EMPTY, by_text, text_of
 from mapping.editor_rows import Row, canonical, new_row
 from mapping.models import Blank, FieldMapping, Strategy
 from mapping.transforms import TRANSFORMS
@@ -21,7 +22,20 @@ NEED_OPTIONS = ("picklist_map", "custom")
 """Transforms that do nothing before somebody has said how."""
 TEXT_OPTIONS = ("region", "accept", "output", "currency", "unmapped", "default_inbound", "default_outbound")
 FLAG_OPTIONS = ("dayfirst", "native")
-CODE_OPTIONS = ("expression", "inbound", "outbound")
+CODE_OPTIONS = ("inbound", "outbound", "expression")
+OF_TRANSFORM: Mapping[str, Sequence[str]] = {
+    "phone_e164": ("region", "accept"),
+    "date_iso": ("dayfirst", "output"),
+    "date_sfdc": ("dayfirst",),
+    "boolean_checkbox": ("native",),
+    "picklist_map": ("unmapped", "default_inbound", "default_outbound"),
+    "currency_cents": ("currency",),
+    "custom": CODE_OPTIONS,
+}
+OF_RULE: Mapping[str, Sequence[str]] = {
+    "length": ("min", "max"), "range": ("min", "max"), "format": ("pattern", "flags"), "enum": ("values",),
+}  # fmt: skip
+"""What a kind of check takes, besides what to say."""
 MOST_ROWS = 500
 MOST_RULES = 20
 SAME, OTHER, NOT_THERE = "same", "other", "none"
@@ -128,17 +142,27 @@ def _opened(data: QueryDict, key: str, held: Row, crm_objects: Sequence[str]) ->
     crm_object = _one_of(sent("crm_object"), crm_objects, held["crm_object"])
     return {
         "crm_object": crm_object,
-        "options": _unless_same(held["options"], _options(data, key, sent("shown"), held["options"]), _said),
+        "options": read_options(data, key, sent("shown"), held["options"]),
         "required": bool(sent("required")),
         "active": bool(sent("active")),
         "strategy": _one_of(sent("strategy"), Strategy.values, ""),
         "on_blank": _one_of(sent("on_blank"), Blank.values, Blank.CLEAR.value),
-        "validations": _unless_same(held["validations"], _rules(data, key), _rules_said),
-        "object_overrides": _overrides(data, key, held["object_overrides"], crm_object, crm_objects),
+        "validations": read_rules(data, key, held["validations"]),
+        "object_overrides": read_overrides(data, key, held["object_overrides"], crm_object, crm_objects),
     }
 
 
-def _overrides(
+def read_options(data: QueryDict, key: str, transform: str, held: Mapping[str, Any]) -> dict[str, Any]:
+    sent = _options(data, key, transform, held)
+    own = {name: value for name, value in sent.items() if name == "map" or name in OF_TRANSFORM.get(transform, ())}
+    return dict(_unless_same(held, own, _said))
+
+
+def read_rules(data: QueryDict, key: str, held: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return list(_unless_same(held, _rules(data, key), _rules_said))
+
+
+def read_overrides(
     data: QueryDict, key: str, held: Mapping[str, str | None], crm_object: str, crm_objects: Sequence[str]
 ) -> dict[str, str | None]:
     found = {name: path for name, path in held.items() if name not in crm_objects}
@@ -181,7 +205,7 @@ def _options(data: QueryDict, key: str, transform: str, held: Mapping[str, Any])
     def sent(name: str) -> str:
         return str(data.get(f"{key}-o-{name}", "")).strip()
 
-    known = {text_of(value): value for value in _scalars(held)}
+    known = by_text(_scalars(held))
     found: dict[str, Any] = {}
     if transform == "picklist_map":
         pairs = zip(data.getlist(f"{key}-map-ours"), data.getlist(f"{key}-map-theirs"), strict=False)
@@ -194,17 +218,6 @@ def _options(data: QueryDict, key: str, transform: str, held: Mapping[str, Any])
         if found.get(name) == EMPTY:
             found[name] = None
     return found
-
-
-EMPTY = "(empty)"
-"""What stands for an empty value where a text that is left out means something else."""
-
-
-def text_of(value: Any) -> str:
-    """A JSON scalar as it stands in a form field."""
-    if value is None:
-        return EMPTY
-    return ("true" if value else "false") if isinstance(value, bool) else str(value)
 
 
 def _scalars(options: Mapping[str, Any]) -> list[Any]:

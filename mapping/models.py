@@ -35,7 +35,7 @@ class Blank(models.TextChoices):
 
 def transform_choices() -> list[tuple[str, str]]:
     """For the model field: a callable, so that another transform makes no migration."""
-    return [(name, name) for name in TRANSFORMS]
+    return [(name, str(one.label)) for name, one in TRANSFORMS.items()]
 
 
 class FieldMapping(TenantOwned, Timestamped):

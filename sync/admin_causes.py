@@ -17,10 +17,10 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from integrations import tenancy
+from integrations import audit, tenancy
 from integrations.admin_base import Question, page_action, sees_several
 from integrations.models import Tenant
-from sync import causes_counting, causes_noting, causes_replaying, causes_words
+from sync import causes_counting, causes_noting, causes_replaying, causes_snoozing, causes_words
 from sync.admin_causes_shown import address, card, cause_page, counted, progress_of
 from sync.admin_job_page import JobPage, ReasonForm
 from sync.causes_before import before
@@ -45,6 +45,8 @@ class JobAdmin(JobPage):
             self._page("cause_try", self.cause_try, REPLAY),
             self._page("cause_replay", self.cause_replay, REPLAY),
             self._page("cause_dismiss", self.cause_dismiss, REPLAY),
+            self._page("cause_snooze", self.cause_snooze, REPLAY),
+            self._page("cause_wake", self.cause_wake, REPLAY),
         ]
         return [*own, *super().get_urls()]
 
@@ -61,10 +63,17 @@ class JobAdmin(JobPage):
     @page_action(gettext_lazy("By cause"), icon="stacks", permission=VIEW)
     def causes(self, request: HttpRequest) -> HttpResponse:
         """The cards. Whether a menu's number agrees with them: a cause is counted by its jobs, as there."""
-        found = causes_counting.piles()
+        everything = causes_counting.piles()
+        found = [pile for pile in everything if not pile.is_snoozed]
+        silenced = [pile for pile in everything if pile.is_snoozed]
         earlier = before(found[:MOST_CARDS])
         context = {
             "cards": [card(pile, earlier.get(pile.cause.fingerprint, ())) for pile in found[:MOST_CARDS]],
+            "silenced": [
+                {**card(pile, ()), "wake_url": address("cause_wake", pile.cause.fingerprint)}
+                for pile in silenced[:MOST_CARDS]
+            ],
+            "may_change": request.user.has_perm(REPLAY),
             "more": max(0, len(found) - MOST_CARDS),
             "lead": _lead(found),
             "unsorted": causes_noting.unsorted(),
@@ -92,6 +101,9 @@ class JobAdmin(JobPage):
             "try_url": address("cause_try", known.fingerprint, tenant),
             "replay_url": address("cause_replay", known.fingerprint, tenant),
             "dismiss_url": address("cause_dismiss", known.fingerprint, tenant),
+            "snooze_url": address("cause_snooze", known.fingerprint, tenant),
+            "wake_url": address("cause_wake", known.fingerprint, tenant),
+            "spans": causes_snoozing.CHOICES,
             "back": address("causes"),
         }
         return self._shown(request, "admin/cause.html", shown["card"]["title"], context)
@@ -168,6 +180,31 @@ class JobAdmin(JobPage):
             "back": address("cause", pile.cause.fingerprint, tenant),
         }
         return self._shown(request, "admin/cause_dismiss.html", _("Dismiss these failures?"), context)
+
+    def cause_snooze(self, request: HttpRequest) -> HttpResponse:
+        how = request.POST.get("how", "")
+        if how not in dict(causes_snoozing.CHOICES):
+            return redirect(address("cause", request.GET.get("of", "")))
+        return self._silence(request, lambda *told: causes_snoozing.snooze(told[0], how, *told[1:]), _("Snoozed"))
+
+    def cause_wake(self, request: HttpRequest) -> HttpResponse:
+        return self._silence(request, causes_snoozing.wake, _("Snooze ended"))
+
+    def _silence(
+        self, request: HttpRequest, change: Callable[[str, str, str], list[FailureCause]], words: str
+    ) -> HttpResponse:
+        asked = self._asked(request)
+        if asked is None or request.method != "POST":
+            return redirect(address("causes"))
+        known, _pile, tenant = asked
+        about = causes_words.title(known)
+        with _only(tenant):
+            rows = change(known.fingerprint, _name(request), about)
+        for row in rows:
+            audit.note(request, audit.CHANGED, row, f"{words}: {about}")
+        text = _("%(words)s: %(about)s.") if rows else _("There was nothing to change: %(about)s.")
+        self.message_user(request, text % {"words": words, "about": about}, messages.SUCCESS if rows else messages.INFO)
+        return redirect(address("causes"))
 
     # --- what they share ----------------------------------------------------------------------------------------------
 

@@ -5,12 +5,13 @@ from typing import Any
 from uuid import UUID
 
 from django.urls import reverse
+from django.utils import formats, timezone
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from integrations.admin_base import Panel, sees_several
-from integrations.admin_html import NOTHING, ago, code, link, page_link, page_url
+from integrations.admin_html import NOTHING, ago, code, link, page_link, page_url, zone_name
 from integrations.models import Tenant
 from integrations.registry import provider_label
 from sync import causes_replaying, causes_words
@@ -50,8 +51,23 @@ def card(pile: Pile, events: Sequence[Event]) -> dict[str, Any]:
         "advice": causes_words.advice(cause),
         "url": address("cause", cause.fingerprint),
         "code": cause.code if not cause.code.isdigit() else "",
-        "level": "muted" if pile.for_good else "bad",
+        "level": "muted" if pile.for_good or pile.is_snoozed else "bad",
+        "snoozed": snoozed(pile),
+        "fingerprint": cause.fingerprint,
     }
+
+
+def snoozed(pile: Pile) -> str:
+    """Until when it is silenced, and by whom; empty while it is not."""
+    if not pile.is_snoozed:
+        return ""
+    causes = [one.cause for one in pile.shares]
+    first = min((one.snoozed_until for one in causes if one.snoozed_until), default=None)
+    by = ", ".join(sorted({one.snoozed_by for one in causes}))
+    if first is None:
+        return _("Silenced until more of it fails, by %(by)s") % {"by": by}
+    until = f"{formats.date_format(timezone.localtime(first), 'DATETIME_FORMAT')} {zone_name()}"
+    return _("Silenced until %(until)s, by %(by)s") % {"until": until, "by": by}
 
 
 def counted(pile: Pile) -> str:

@@ -8,7 +8,6 @@ from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from integrations import preflight
 from integrations.admin_base import Panel
@@ -21,6 +20,7 @@ from sync import admin_progress, budgets, pulling, wizard, wizard_facts
 from sync.admin_editor_urls import editor_url
 from sync.budgets import Day, Gauge
 from sync.health import Card
+from sync.job_words import kind_name
 from sync.models import Contact, FeedCursor, SyncJob, SyncRecord, SyncRun
 from sync.progress import Progress
 from sync.wizard_jobs import LOOK, POLLS, PREPARE
@@ -28,14 +28,7 @@ from sync.wizard_jobs import LOOK, POLLS, PREPARE
 LAST_RUNS = 10
 LAST_CHANGES = 10
 STREAM = "stream"
-BACKGROUND = {
-    LOOK: gettext_lazy("Looking at the account"),
-    PREPARE: gettext_lazy("Setting the account up"),
-    "fields": gettext_lazy("Reading the CRM's fields"),
-    "rights": gettext_lazy("Checking permissions"),
-    "replay": gettext_lazy("Replaying events of the inbox"),
-    "rehearse": gettext_lazy("Rehearsing a mapping"),
-}
+BACKGROUND = (LOOK, PREPARE, "fields", "rights", "replay", "rehearse")
 """Kinds of jobs that people ask for and that are no runs."""
 HOOK_CODES = (preflight.HOOKS, "webhook_disabled", "webhook_missing", "webhooks_hidden")
 Status = CrmConnection.Status
@@ -99,7 +92,7 @@ def going_on(facts: Facts) -> list[Progress]:
 
 
 def _job(job: SyncJob) -> Progress:
-    label = str(BACKGROUND.get(job.kind) or _("Reading %(kind)s") % {"kind": job.key})
+    label = kind_name(job.kind) if job.kind in BACKGROUND else _("Reading %(kind)s") % {"kind": job.key}
     begun = job.state == SyncJob.State.LEASED or bool(job.payload.get("done"))
     state = _("Running") if begun else _("Tried again soon") if job.error else wizard_facts.waits()
     done, total = int(job.payload.get("done") or 0), job.payload.get("total")

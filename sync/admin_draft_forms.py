@@ -100,7 +100,6 @@ class DraftPolicyForm(ConflictPolicyForm):
 
     class Meta:
         model = ConflictPolicy
-        help_texts = ConflictPolicyForm.Meta.help_texts
         fields = ("default", "overrides")
 
     def _get_validation_exclusions(self) -> set[str]:

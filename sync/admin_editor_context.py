@@ -11,6 +11,7 @@ from integrations.admin_html import ago
 from integrations.models import CrmConnection
 from mapping.editor_catalog import Catalog, catalog_of
 from mapping.editor_checks import ERROR, NOTE, Finding, findings
+from mapping.editor_details import Details, details, selected
 from mapping.editor_diff import RowChange, changes, label_of
 from mapping.editor_drafts import drafts_of
 from mapping.editor_form import Edited, EditedRow, hidden_part, shown
@@ -23,7 +24,6 @@ from mapping.samples import samples
 from mapping.transforms import TRANSFORMS
 from sync import editor_subjects
 from sync.admin_editor_cells import Words, inbound, outbound
-from sync.admin_editor_options import Details, details, selected
 from sync.editor_preview import RowPreview, Subject, preview
 
 LEVELS = {"error": "bad", "warning": "warning", "note": "muted"}

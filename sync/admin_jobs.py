@@ -26,6 +26,7 @@ from integrations.admin_html import NOTHING, ago_column, badge_column, code_colu
 from integrations.exchanges_reading import about_record
 from sync import dead_letters
 from sync.admin_contacts import CONTACTS
+from sync.job_words import cause_name, kind_name
 from sync.models import Contact, SyncJob
 from sync.pushes import KIND as PUSH
 from sync.sync_now import KIND as SYNC_NOW
@@ -51,11 +52,13 @@ def record_link(table: str, record_id: object) -> str:
 class KindFilter(RecentValues):
     title = gettext_lazy("what")
     parameter_name = "kind"
+    named = staticmethod(kind_name)
 
 
 class CauseFilter(RecentValues):
     title = gettext_lazy("cause")
     parameter_name = "cause"
+    named = staticmethod(cause_name)
 
     def rows(self, model_admin: Any) -> QuerySet[Any]:
         return super().rows(model_admin).filter(state=SyncJob.State.DEAD)
@@ -65,12 +68,12 @@ class SyncJobAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     list_display = (
         "number",
         JOB_STATE,
-        "kind",
+        "what",
         "about",
         "connection",
         "lane",
         "attempts",
-        "cause",
+        "why",
         "short_problem",
         ago_column("created_at", gettext_lazy("created")),
     )
@@ -84,13 +87,21 @@ class SyncJobAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     what_for = staticmethod(code_column("payload", gettext_lazy("with")))
     technical = staticmethod(code_column("error_detail", gettext_lazy("technical detail")))
     fields: ClassVar[Any] = (
-        "connection", "kind", "about", JOB_STATE, "bar", "lane", "attempts", "cause", "error", "technical", "what_for", "run",
+        "connection", "what", "about", JOB_STATE, "bar", "lane", "attempts", "why", "error", "technical", "what_for", "run",
         "not_before", "first_attempt_at", "lease_until", "created_at", "finished_at",
     )  # fmt: skip
 
     @admin.display(description=gettext_lazy("number"), ordering="id")
     def number(self, row: SyncJob) -> str:
         return f"#{row.pk}"
+
+    @admin.display(description=gettext_lazy("what"), ordering="kind")
+    def what(self, row: SyncJob) -> str:
+        return kind_name(row.kind)
+
+    @admin.display(description=gettext_lazy("cause"), ordering="cause")
+    def why(self, row: SyncJob) -> str:
+        return cause_name(row.cause) if row.cause else NOTHING
 
     @admin.display(description=gettext_lazy("about"), ordering="key")
     def about(self, row: SyncJob) -> str:

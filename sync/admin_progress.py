@@ -14,6 +14,7 @@ from integrations.admin_base import SECRET_COLUMNS
 from integrations.admin_html import page_url
 from mapping.models import MappingVersion
 from sync import progress
+from sync.job_words import cause_name
 from sync.models import Conflict, SyncJob, SyncRecord, SyncRun
 
 CELL, HEAD = "run", "runpage"
@@ -101,5 +102,6 @@ def _problems(run: SyncRun) -> list[tuple[str, str]]:
     for one in dead.order_by("-count", "cause"):
         words = ngettext("%(count)d job needs help: %(cause)s", "%(count)d jobs need help: %(cause)s", one["count"])
         address = page_url(SyncJob, "changelist", state__exact="dead", cause=one["cause"], **here)
-        found.append((words % one, address))
+        told = {"count": one["count"], "cause": cause_name(one["cause"])}
+        found.append((words % told, address))
     return found

@@ -14,13 +14,14 @@ from integrations.admin_html import NOTHING, badge, link, page_link, page_url, p
 from integrations.models import CrmConnection
 from integrations.registry import provider_class
 from mapping.models import FieldMapping, Strategy
+from mapping.transforms import TRANSFORMS
 from sync.admin_stories import field_name
 from sync.drafts import Candidate
 from sync.models import Contact, Rehearsal
 from sync.promoting import IDS_AT_ONCE
 
 DIRECTIONS = dict(FieldMapping.Direction.choices)
-TRIED = (Rehearsal.Status.RUNNING, Rehearsal.Status.READY, Rehearsal.Status.PROMOTED)
+TRIED = (Rehearsal.Status.READY, Rehearsal.Status.PROMOTED)
 
 
 def panels_of(rehearsal: Rehearsal, *, may_edit: bool) -> list[Panel]:
@@ -184,7 +185,7 @@ def _cells(row: dict[str, Any]) -> list[object]:
         field_name(row["dialer_field"]),
         DIRECTIONS.get(row.get("direction", ""), NOTHING),
         row.get("crm_field"),
-        NOTHING if transform == "none" else transform,
+        NOTHING if transform == "none" else str(TRANSFORMS[transform].label) if transform in TRANSFORMS else transform,
         Strategy(strategy).label if strategy in Strategy.values else _("as the policy says"),
     ]
 

@@ -9,6 +9,7 @@ from django.contrib import admin, messages
 from django.forms import modelform_factory
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -28,20 +29,11 @@ from sync.rehearsing import Refused
 
 CHANGE = "sync.change_rehearsal"
 PROMOTE = "mapping.change_fieldmapping"
-REFRESH_SECONDS = "3"
 Status = Rehearsal.Status
-STATE = badge_column(
-    "status",
-    gettext_lazy("status"),
-    {
-        "draft": "muted",
-        "running": "info",
-        "ready": "warning",
-        "failed": "bad",
-        "promoted": "good",
-        "discarded": "muted",
-    },
-)
+LEVELS = {
+    "draft": "muted", "running": "info", "ready": "warning", "failed": "bad", "promoted": "good", "discarded": "muted",
+}  # fmt: skip
+STATE = badge_column("status", gettext_lazy("status"), LEVELS)
 OFFERED: dict[str, tuple[str, ...]] = {
     "rehearse": (Status.DRAFT, Status.FAILED),
     "add_row": (Status.DRAFT,),
@@ -66,8 +58,10 @@ class RehearsalAdmin(TenantScopedAdmin):
     autocomplete_fields = ("connection",)
     actions_detail = (*OFFERED, "change_row", "remove_row")
     fields: ClassVar[Any] = (
-        "connection", STATE, "next_step", "bar", "error", "created_by", "created_at", "promoted_at",
+        "connection", "created_by", ago_column("created_at", gettext_lazy("begun")),
+        ago_column("promoted_at", gettext_lazy("put in force")),
     )  # fmt: skip
+    change_form_outer_before_template = "admin/rehearsal_head.html"
     list_before_template = "admin/nothing_yet.html"
     nothing_yet = gettext_lazy(
         "Nothing was rehearsed yet. A rehearsal shows what another mapping or conflict policy would do, before it does it."
@@ -93,7 +87,6 @@ class RehearsalAdmin(TenantScopedAdmin):
     def would_change(self, row: Rehearsal) -> int:
         return int(row.counts.get("updated", 0))
 
-    @admin.display(description=gettext_lazy("next step"))
     def next_step(self, row: Rehearsal) -> str:
         if row.status == Status.DRAFT and not _is_known(row):
             return link(page_url(row.connection), rehearsing.NO_SNAPSHOTS)
@@ -108,10 +101,25 @@ class RehearsalAdmin(TenantScopedAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        answer = super().change_view(request, object_id, form_url, extra_context)
-        if self.found(request, object_id).status == Status.RUNNING:
-            answer["Refresh"] = REFRESH_SECONDS
-        return answer
+        row: Rehearsal = self.found(request, object_id)
+        head = self._head(row)
+        if "X-Live" in request.headers:  # the page asks for this piece again (see live.js)
+            return HttpResponse(render_to_string("admin/rehearsal_head.html", head, request))
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **head})
+
+    def _head(self, row: Rehearsal) -> dict[str, Any]:
+        """How far it is, and what comes next."""
+        running = row.status == Status.RUNNING
+        tried = row.status not in (Status.DRAFT, Status.FAILED, Status.DISCARDED)
+        told = {"done": f"{row.done:,}", "total": f"{row.total:,}", "changed": f"{row.counts.get('updated', 0):,}"}
+        return {
+            "rehearsal": row,
+            "running": running,
+            "level": LEVELS[row.status],
+            "expected": row.total if tried else 0,
+            "numbers": _("%(done)s of %(total)s records tried, %(changed)s would change") % told if tried else "",
+            "next_step": self.next_step(row),
+        }
 
     # --- beginning ------------------------------------------------------------------------------------------------
 
@@ -299,7 +307,7 @@ def _is_known(row: Any) -> bool:
 
 WORDS: dict[str, Any] = {
     Status.DRAFT: gettext_lazy("Change the draft below, then rehearse it. Nothing of it is in force."),
-    Status.RUNNING: gettext_lazy("It is being tried. This page refreshes by itself."),
+    Status.RUNNING: gettext_lazy("It is being tried. This page keeps itself up to date, and you may leave it."),
     Status.READY: gettext_lazy("Look at what it would do. Then promote it, change the draft, or discard it."),
     Status.FAILED: gettext_lazy("It could not be tried. Change the draft, then rehearse it again."),
     Status.DISCARDED: gettext_lazy("It was discarded. Begin another one from the field mappings."),

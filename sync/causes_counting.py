@@ -102,6 +102,11 @@ class Pile:
         return max(one.cause.last_seen for one in self.shares)
 
     @property
+    def is_snoozed(self) -> bool:
+        """Whether it is silenced for all whom it concerns."""
+        return all(one.cause.is_snoozed for one in self.shares)
+
+    @property
     def for_good(self) -> bool:
         return self.cause.cause == ACCOUNT_REPLACED
 

@@ -31,9 +31,13 @@ KINDS: dict[str, Words] = {
     "rehearse": gettext_lazy("A rehearsal with %(crm)s stopped"),
     "reapply": gettext_lazy("A changed mapping can't be applied to what %(crm)s has"),
     "give_back": gettext_lazy("Values can't be given back to %(crm)s"),
-    "results": gettext_lazy("The results of a bulk job of %(crm)s can't be read"),
+    "push_results": gettext_lazy("The results of a bulk job of %(crm)s can't be read"),
     "fields": gettext_lazy("The fields of %(crm)s can't be read"),
     "rights": gettext_lazy("What this connection may do in %(crm)s can't be checked"),
+    "sync_now": gettext_lazy("A contact can't be synced with %(crm)s now"),
+    "undo": gettext_lazy("An undo with %(crm)s stopped"),
+    "look": gettext_lazy("The account in %(crm)s can't be looked at"),
+    "prepare": gettext_lazy("The account in %(crm)s can't be set up"),
 }
 """Kind of work → what it means that it fails. Apps above add theirs."""
 OTHER_KIND = gettext_lazy("Work for %(crm)s fails")

@@ -11,11 +11,12 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from integrations.crm import open_crm
+from integrations.form_texts import text_of
 from integrations.models import CrmConnection
 from integrations.registry import provider_class
 from integrations.transport.client import PERSON
 from mapping.editor_catalog import Catalog
-from mapping.editor_form import EditedRow, text_of
+from mapping.editor_form import EditedRow
 from mapping.editor_rows import engine_row_of
 from mapping.paths import PathError, compile_path
 from sync import departed

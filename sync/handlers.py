@@ -43,5 +43,10 @@ def register(kind: str, handler: Handler, *, lasting: bool = False) -> None:
         LASTING.add(kind)
 
 
+def kinds() -> list[str]:
+    """Every kind of job that somebody does."""
+    return list(_HANDLERS)
+
+
 def handler_of(kind: str) -> Handler:
     return _HANDLERS[kind]

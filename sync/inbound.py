@@ -21,7 +21,7 @@ from mapping.compiled import MappingSession
 from mapping.policy import strategies_of
 from sync import deciding, departed, erasing, finding, holding, inbox, writing
 from sync.models import FeedCursor, SyncRun
-from sync.page import Source, Work, works_of
+from sync.page import Source, Work
 from sync.writing import WRITTEN_FIELDS
 
 __all__ = ["ALREADY_RUNNING", "WRITTEN_FIELDS", "PageWriter"]
@@ -71,12 +71,9 @@ class PageWriter:
     def has_siblings(self) -> bool:
         return self.source.has_siblings
 
-    def apply(self, page: ChangePage, feed: str, expected: Cursor | None, works: Sequence[Work] | None = None) -> None:
-        """Writes the page and moves the cursor. Raises Retry when another process moved the cursor meanwhile.
-
-        `works` are the page's records, where they were mapped already.
-        """
-        works = self._works(page.records) if works is None else works
+    def apply(self, page: ChangePage, feed: str, expected: Cursor | None) -> None:
+        """Writes the page and moves the cursor. Raises Retry when another process moved the cursor meanwhile."""
+        works = self._works(page.records)
         now = timezone.now()
         with transaction.atomic():
             self._lock_tenant()
@@ -123,7 +120,8 @@ class PageWriter:
         return works
 
     def _works(self, records: Sequence[RemoteRecord]) -> list[Work]:
-        return works_of(self.source.session, records)
+        newest = {record.id: record for record in records if not record.deleted and not record.moved_to}
+        return [Work(record, self.source.session.inbound(record.fields)) for record in newest.values()]
 
     def _settle(self, works: Sequence[Work], now: datetime) -> None:
         works = erasing.leave_out(works)

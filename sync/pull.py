@@ -4,6 +4,7 @@ A back-fill is such a pass with a cursor of its own: it reads all records again,
 A paused run stops after the page at hand; the cursor stands where it goes on.
 """
 
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
@@ -16,9 +17,9 @@ from integrations.transport.client import Patience
 from mapping.compiled import CompiledMapping
 from mapping.publishing import compiled
 from sync.inbound import PageWriter
+from sync.joining import joined
 from sync.lanes import patience_for
 from sync.models import FeedCursor, Lane, SyncRun
-from sync.reading import Reading
 
 Progress = Callable[[SyncRun], object]
 
@@ -82,21 +83,21 @@ def pull(
         object_type=object_type,
         mapping_version=mapping.version,
     )
-    calls_before = run.api_calls
-    reading = Reading(provider.changes(object_type, None if full else held, engine.crm_fields), api, engine, seconds)
+    started, calls_before = time.monotonic(), run.api_calls
+    start = None if full else held
     try:
-        with engine.session() as session, reading.pages() as pages:
+        with engine.session() as session:
             writer = PageWriter(connection, run, session, mapping_version=mapping.version)
-            for read in pages:
-                run.api_calls = calls_before + read.calls
-                writer.apply(read.page, feed, held, read.works)
-                held = read.page.cursor
+            for page in joined(provider.changes(object_type, start, engine.crm_fields)):
+                run.api_calls = calls_before + api.calls
+                writer.apply(page, feed, held)
+                held = page.cursor
                 if progress:
                     progress(run)
                 if is_paused(run):
                     return Pulled(run, finished=False)
-        if not reading.finished:
-            return Pulled(run, finished=False)
+                if not page.last and seconds is not None and time.monotonic() - started > seconds:
+                    return Pulled(run, finished=False)
     except Throttled as error:
         run.api_calls = calls_before + api.calls
         run.save(update_fields=["api_calls"])

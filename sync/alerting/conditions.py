@@ -27,10 +27,14 @@ MOST_COUNTED = 100_000
 URGENT_LANES = [int(lane) for lane in Lane if lane < Lane.BACKFILL]
 
 _LOOK = """
-WITH ended AS (
+WITH silent AS (
+    SELECT tenant_id, fingerprint FROM failure_causes WHERE snoozed_until > %(now)s OR snoozed_above >= total
+), ended AS (
     SELECT connection_id, count(*) AS ended, count(*) FILTER (WHERE state = 'dead') AS failed,
         mode() WITHIN GROUP (ORDER BY cause) FILTER (WHERE state = 'dead') AS cause
-    FROM sync_jobs WHERE finished_at > %(window)s AND cause <> %(for_good)s GROUP BY 1
+    FROM sync_jobs job WHERE finished_at > %(window)s AND cause <> %(for_good)s
+        AND NOT (state = 'dead' AND (tenant_id, fingerprint) IN (SELECT tenant_id, fingerprint FROM silent))
+    GROUP BY 1
 ), leased AS (
     SELECT connection_id, count(*) AS jobs, min(coalesce(replayed_at, created_at)) AS since
     FROM sync_jobs WHERE state = 'leased' AND lane = ANY(%(lanes)s) GROUP BY 1
@@ -74,7 +78,8 @@ CROSS JOIN LATERAL (
 WHERE c.status IN ('connected', 'needs_reconnecting')
 """
 """Jobs that are put off on purpose and were never tried are not late before their time; those that failed or were held up are. In
-each lane the first in line is taken for the oldest. A feed that moves is being read, however long its first load takes."""
+each lane the first in line is taken for the oldest. What failed of a silenced cause is left out. A feed that moves is being read,
+however long its first load takes."""
 
 
 @dataclass(frozen=True, slots=True)

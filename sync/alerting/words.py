@@ -18,6 +18,7 @@ from django.utils.translation import ngettext
 from integrations.admin_html import page_url
 from integrations.models import CrmConnection
 from integrations.transport.usage import zone_of
+from sync.job_words import cause_name
 from sync.models import Alert, AlertDelivery, AlertKind, SyncJob, WorkerBeat
 
 Facts = Mapping[str, Any]
@@ -54,7 +55,11 @@ class Letter:
 def _error_rate(facts: Facts) -> Said:
     told = {"percent": f"{facts['percent']:g}", "failed": facts["failed"], "ended": facts["ended"]}
     what = _("%(percent)s %% of the work of the last hour failed: %(failed)s of %(ended)s") % told
-    cause = _("Most of it has the cause “%(cause)s”. ") % {"cause": facts["cause"]} if facts.get("cause") else ""
+    cause = (
+        _("Most of it has the cause “%(cause)s”. ") % {"cause": cause_name(facts["cause"])}
+        if facts.get("cause")
+        else ""
+    )
     means = _("What failed lies aside; nothing is lost, but it is not in the CRM or not here.")
     return Said(what, cause + means, _("Look at what failed, see to its cause, then try all of it again."))
 

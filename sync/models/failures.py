@@ -4,10 +4,12 @@ import uuid
 
 from django.db import models
 from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from integrations.registry import provider_choices
 from integrations.tenancy import TenantOwned
+from sync.job_words import cause_name, kind_name
 
 
 class FailureCause(TenantOwned):
@@ -23,6 +25,9 @@ class FailureCause(TenantOwned):
     first_seen = models.DateTimeField(_("first seen"))
     last_seen = models.DateTimeField(_("last seen"))
     total = models.PositiveBigIntegerField(_("failures so far"), default=0)
+    snoozed_until = models.DateTimeField(_("silenced until"), null=True)
+    snoozed_above = models.PositiveBigIntegerField(_("silenced up to so many failures"), null=True)
+    snoozed_by = models.CharField(_("silenced by"), max_length=200, default="", db_default="", blank=True)
 
     class Meta:
         db_table = "failure_causes"
@@ -33,7 +38,13 @@ class FailureCause(TenantOwned):
         verbose_name_plural = _("causes of failures")
 
     def __str__(self) -> str:
-        return f"{self.kind}: {self.code or self.cause}"
+        return f"{kind_name(self.kind)}: {self.code or cause_name(self.cause)}"
+
+    @property
+    def is_snoozed(self) -> bool:
+        if self.snoozed_until is not None and self.snoozed_until > timezone.now():
+            return True
+        return self.snoozed_above is not None and self.total <= self.snoozed_above
 
 
 class FailureHour(TenantOwned):
@@ -61,6 +72,8 @@ class FailureAction(TenantOwned):
         TRY = "try", _("One was tried again")
         REPLAY = "replay", _("All were tried again")
         DISMISS = "dismiss", _("Dismissed")
+        SNOOZE = "snooze", _("Snoozed")
+        WAKE = "wake", _("Snooze ended")
 
     id = models.BigAutoField(primary_key=True)
     batch = models.UUIDField(default=uuid.uuid4)

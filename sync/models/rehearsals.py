@@ -5,6 +5,8 @@ import uuid
 from django.contrib.postgres.functions import RandomUUID
 from django.db import models
 from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 
 from integrations.models import CrmConnection, Timestamped
@@ -72,4 +74,5 @@ class Rehearsal(TenantOwned, Timestamped):
         verbose_name_plural = _("rehearsals")
 
     def __str__(self) -> str:
-        return f"{self.connection.get_provider_display()} {self.created_at:%Y-%m-%d %H:%M}"
+        at = date_format(timezone.localtime(self.created_at), "SHORT_DATETIME_FORMAT")
+        return f"{self.connection.get_provider_display()} {at}"

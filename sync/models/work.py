@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from integrations.models import CrmConnection
 from integrations.tenancy import TenantOwned
+from sync.job_words import kind_name
 
 
 class Lane(models.IntegerChoices):
@@ -145,7 +146,7 @@ class SyncJob(TenantOwned):
         verbose_name_plural = _("jobs")
 
     def __str__(self) -> str:
-        return f"{self.kind} #{self.pk}"
+        return f"{kind_name(self.kind)} #{self.pk}"
 
 
 class WorkerBeat(models.Model):

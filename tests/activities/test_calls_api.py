@@ -7,7 +7,7 @@ from django.db import connection as database
 from django.db import transaction
 from rest_framework.test import APIClient
 
-from activities import posting, together
+from activities import joint_posting, posting
 from activities.models import Call
 from activities.targets import KIND
 from integrations import tenancy
@@ -118,7 +118,7 @@ def _post_behind_a_held_contact(api_key: str, contact: Contact, bodies: list[Any
         wait_until(_somebody_waits_for_a_lock, "the first call to wait for its contact")
         for thread in threads[1:]:
             thread.start()
-        [line] = together._lines.values()
+        [line] = joint_posting._lines.values()
         wait_until(lambda: line.waiting == len(bodies) - 1, "the others to stand in line")
     for thread in threads:
         thread.join()
@@ -134,7 +134,7 @@ def _somebody_waits_for_a_lock() -> bool:
 @pytest.fixture
 def stores(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The ids of the calls that are stored together, store by store. A call named "bad" can't be stored."""
-    together._lines.clear()
+    joint_posting._lines.clear()
     seen: list[list[str]] = []
     original = posting.store
 

@@ -25,6 +25,12 @@ NO_ROW: tuple[set[str], ...] = (set(), {"app_label"}, {"url"})
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 
 
+def pairs(name: str, values: Any) -> dict[str, list[str]]:
+    """What the browser sends of a table of names and values."""
+    told = list(values.items()) if isinstance(values, dict) else list(values)
+    return {f"{name}-key": [key for key, _value in told], f"{name}-value": [str(value) for _key, value in told]}
+
+
 def registered() -> list[type[Model]]:
     return sorted(admin.site._registry, key=lambda model: model._meta.label)
 

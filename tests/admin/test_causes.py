@@ -416,7 +416,7 @@ def test_a_job_tells_what_happened_in_order_and_is_dismissed_with_a_reason(
     assert shown.index("It was put into the queue") < shown.index("It failed for good")
     assert f"{address('cause')}?of={mark}" in shown
     discard = reverse("admin:sync_syncjob_discard", args=[job.pk])
-    assert "Dismiss push" in pages.html(admin_client, discard)
+    assert "Dismiss Writing a contact #" in pages.html(admin_client, discard)
     admin_client.post(discard, {"reason": "Not wanted"})
     shown = pages.html(admin_client, address_of_job)
     assert "by admin-of-acme: Not wanted" in shown

@@ -110,7 +110,7 @@ def test_the_first_page_leads_to_a_lost_value_and_saving_another_one_ends_it(
     assert "HubSpot has no “gone” in hs_call_disposition any more, which “Voicemail” is mapped to" in shown
     assert f'href="{COVERAGE}?tenant={tenant.pk}"' in shown
     url = pages.page(DispositionMap, "change", row.pk)
-    assert client.post(url, {"disposition": "Voicemail", "choice_1": "g-2", "values": ""}).status_code == 302
+    assert client.post(url, {"disposition": "Voicemail", "choice_1": "g-2"}).status_code == 302
     assert "Everything is in sync" in pages.html(client, "/admin/")
 
 
@@ -131,7 +131,6 @@ def test_a_choice_is_stored_as_the_crms_value(client: Client, connection: CrmCon
         "disposition": "Voicemail",
         "choice_0": "COMPLETED",
         "choice_1": "g-1",
-        "values": "",
     }
     assert client.post(ADD, said).status_code == 302
     with tenancy.everyone():
@@ -144,7 +143,8 @@ def test_saving_without_a_change_keeps_the_words(client: Client, tenant: Tenant,
     row = factories.disposition(tenant, "Voicemail", values=values)
     url = pages.page(DispositionMap, "change", row.pk)
     form = client.get(url).context["adminform"].form
-    said = {name: form[name].value() or "" for name in form.fields}
+    said = {name: form[name].value() or "" for name in form.fields if name != "values"}
+    said |= pages.pairs("values", form["values"].value())
     assert client.post(url, said).status_code == 302
     with tenancy.everyone():
         row.refresh_from_db()
@@ -157,18 +157,23 @@ def test_a_value_that_the_crm_has_no_more_has_to_be_replaced(
     row = factories.disposition(tenant, "Voicemail", values={"hs_call_disposition": "gone"})
     url = pages.page(DispositionMap, "change", row.pk)
     assert "gone (the CRM has it no more)" in pages.html(client, url)
-    wrong = client.post(url, {"disposition": "Voicemail", "choice_0": "", "choice_1": "gone", "values": ""})
+    wrong = client.post(url, {"disposition": "Voicemail", "choice_0": "", "choice_1": "gone"})
     assert "It offers: Connected, Left voicemail." in str(errors(wrong)["choice_1"])
-    assert client.post(url, {"disposition": "Voicemail", "choice_1": "g-2", "values": ""}).status_code == 302
+    assert client.post(url, {"disposition": "Voicemail", "choice_1": "g-2"}).status_code == 302
 
 
-def test_json_may_not_say_what_the_crm_does_not_offer(client: Client, connection: CrmConnection) -> None:
-    said = {"crm_provider": "hubspot", "disposition": "X", "choice_1": "", "values": '{"hs_call_disposition": "nope"}'}
+def test_the_other_values_may_not_say_what_the_crm_does_not_offer(client: Client, connection: CrmConnection) -> None:
+    said = {
+        "crm_provider": "hubspot",
+        "disposition": "X",
+        "choice_1": "",
+        **pages.pairs("values", {"hs_call_disposition": "nope"}),
+    }
     assert "It offers" in str(errors(client.post(ADD, said))["choice_1"])
 
 
 def test_the_choices_appear_once_the_crm_was_chosen(client: Client, connection: CrmConnection) -> None:
-    response = client.post(ADD, {"crm_provider": "hubspot", "disposition": "X", "values": ""})
+    response = client.post(ADD, {"crm_provider": "hubspot", "disposition": "X"})
     assert "Choose how it is written" in str(errors(response)["values"])
     assert "Left voicemail" in response.content.decode()
 

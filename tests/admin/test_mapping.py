@@ -20,7 +20,7 @@ from tests.factories import World
 ADD = "/admin/mapping/fieldmapping/add/"
 GOOD = {
     "crm_provider": "hubspot", "dialer_field": "company", "sync_direction": "bidirectional", "crm_object": "contacts",
-    "crm_field": "company", "transform_rule": "none", "custom_transform": "", "validations": "", "object_overrides": "",
+    "crm_field": "company", "transform_rule": "none",
     "strategy": "", "on_blank": "clear", "is_active": "on",
 }  # fmt: skip
 
@@ -76,13 +76,13 @@ def test_rows_removed_from_the_list_are_published_once(admin_client: Client, our
         ({"dialer_field": "call_count"}, "sync_direction", "cannot be set by a CRM"),
         ({"crm_field": "phones["}, "crm_field", ""),
         ({"transform_rule": "picklist_map"}, "custom_transform", "picklist_map needs the option"),
-        ({"custom_transform": '{"oops": 1}'}, "custom_transform", "There is no option"),
-        ({"custom_transform": "[1]"}, "custom_transform", "Write a JSON object"),
-        ({"custom_transform": "{"}, "custom_transform", "Enter a valid JSON"),
-        ({"validations": '[{"type": "nonsense"}]'}, "validations", "the type must be one of"),
-        ({"validations": '{"type": "length"}'}, "validations", "Write a JSON list"),
-        ({"object_overrides": '{"companies": 5}'}, "object_overrides", "path as text"),
-        ({"object_overrides": '["a"]'}, "object_overrides", "Write a JSON object"),
+        ({"transform_rule": "custom", "custom_transform-o-inbound": "value +"}, "custom_transform", ""),
+        ({"validations-rules": "1", "validations-v0-type": "nonsense"}, "validations", "the type must be one of"),
+        (
+            {"validations-rules": "1", "validations-v0-type": "length", "validations-v0-max": "many"},
+            "validations",
+            "max",
+        ),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
@@ -177,20 +177,21 @@ def test_a_row_keeps_its_tenant_and_crm(support_client: Client, ours: World, ten
 @pytest.mark.parametrize(
     ("values", "problem"),
     [
-        ('{"hs_call_disposition": "busy"}', ""),
-        ('{"hs_call_title": "x"}', ""),
-        ('{"no_such_field": "x"}', "HubSpot has no such field of a call: no_such_field."),
-        ('{"hs_call_title": {"a": 1}}', "write one value for each field"),
-        ('"text"', "Write a JSON object"),
+        ([("hs_call_disposition", "busy")], ""),
+        ([("hs_call_title", "x")], ""),
+        ([("no_such_field", "x")], "HubSpot has no such field of a call: no_such_field."),
+        ([("hs_call_title", "x"), ("hs_call_title", "y")], "hs_call_title stands there twice."),
+        ([("", "x")], "Say what “x” is for"),
+        ([("hs_call_title", "")], "This field is required."),
     ],
 )
 def test_a_disposition_names_fields_that_the_crm_has(
-    values: str, problem: str, tenant: Tenant, sign_in: SignIn
+    values: list[tuple[str, str]], problem: str, tenant: Tenant, sign_in: SignIn
 ) -> None:
     connection: CrmConnection = factories.connection(tenant)
     factories.crm_field(connection, "hs_call_title", object_type="calls")
     client = sign_in(factories.tenant_admin(tenant))
-    fields = {"crm_provider": "hubspot", "disposition": "Busy", "values": values}
+    fields = {"crm_provider": "hubspot", "disposition": "Busy", **pages.pairs("values", values)}
     response = client.post("/admin/activities/dispositionmap/add/", fields)
     if problem:
         assert problem in " ".join(response.context["adminform"].form.errors["values"])
@@ -201,7 +202,7 @@ def test_a_disposition_names_fields_that_the_crm_has(
 
 
 def test_a_disposition_is_mapped_once_for_each_crm(admin_client: Client, ours: World) -> None:
-    fields = {"crm_provider": "hubspot", "disposition": "Connected", "values": "{}"}
+    fields = {"crm_provider": "hubspot", "disposition": "Connected"}
     response = admin_client.post("/admin/activities/dispositionmap/add/", fields)
     assert response.status_code == 200
     assert response.context["adminform"].form.errors

@@ -67,16 +67,20 @@ def test_a_draft_is_made_edited_rehearsed_and_promoted(admin_client: Client, our
         assert not FieldMapping.objects.filter(dialer_field="company").exists(), "a draft is no mapping"
     shown = said(admin_client, page(row, "rehearse"))
     assert "It is running." in shown
-    answer = admin_client.get(page(row))
-    assert answer["Refresh"] == "3"
+    shown = pages.html(admin_client, page(row))
+    assert f'data-live-url="{page(row)}"' in shown
     run_jobs(known)
+    part = admin_client.get(page(row), headers={"X-Live": "1"}).content.decode()
+    assert 'id="rehearsal-state"' in part
+    assert "data-live-url" not in part
+    assert 'data-live-then="reload"' in part, "the results are elsewhere on the page"
+    assert "1 of 1 records tried, 1 would change" in part
     shown = pages.html(admin_client, page(row))
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", shown))
     assert "Examples: Company" in text
     assert "Old Ltd New Ltd" in text
     assert "would change 1 1 / 1" in text
     assert "Nothing: no CRM would be asked or told anything." in text
-    assert "Refresh" not in admin_client.get(page(row))
     assert "1 of 1 records change" in pages.html(admin_client, page(row, "promote"))
     assert "It is in force." in said(admin_client, page(row, "promote"))
     run_jobs(known)
@@ -121,10 +125,17 @@ def test_a_conflict_policy_is_drafted_from_the_one_in_force(
     assert start["Location"] == f"{ADD}?connection={known.pk}&policy=1"
     row = draft(admin_client, known, policy_too="on")
     assert row.policy == {"default": "crm_wins", "overrides": {"lead_status": "last_write_wins"}}
-    bad = said(admin_client, page(row, "change_policy"), {"default": "manual", "overrides": '{"nothing": "manual"}'})
+    bad = said(
+        admin_client,
+        page(row, "change_policy"),
+        {"default": "manual", **pages.pairs("overrides", {"nothing": "manual"})},
+    )
     assert reread(row).policy == row.policy
     assert "nothing" in bad
-    said(admin_client, page(row, "change_policy"), {"default": "manual", "overrides": ""})
+    told = {"lead_status": "last_write_wins", "company": "dialer_wins"}
+    said(admin_client, page(row, "change_policy"), {"default": "manual", **pages.pairs("overrides", told)})
+    assert reread(row).policy == {"default": "manual", "overrides": told}
+    said(admin_client, page(row, "change_policy"), {"default": "manual"})
     assert reread(row).policy == {"default": "manual", "overrides": {}}
     assert "A person decides" in pages.html(admin_client, page(row))
 

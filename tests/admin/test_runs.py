@@ -86,7 +86,8 @@ def test_a_run_shows_how_far_it_is_how_fast_and_what_went_wrong(client: Client, 
     factories.dead_job(row, key="1", run=made, cause="invalid_data")
     shown = client.get(page(SyncRun, "change", made.pk)).content.decode()
     words = (
-        "100 of 400 · 10 a minute · about 30 minutes left", "3 records have a value", "1 job needs help: invalid_data",
+        "100 of 400 · 10 a minute · about 30 minutes left", "3 records have a value",
+        "1 job needs help: The CRM does not take the values",
         "version 7", page(SyncRun, "pause", made.pk),
     )  # fmt: skip
     assert [one for one in words if one not in shown] == []

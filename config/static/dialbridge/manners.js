@@ -58,6 +58,19 @@
         }
     }
 
+    /* Another empty line of a table of pairs: see pairs.html. */
+    function more(event) {
+        var button = event.target.closest && event.target.closest("[data-more]");
+        var list = button && document.getElementById(button.dataset.more);
+        if (!list) return;
+        var cells = Array.prototype.filter.call(list.children, function (one) { return !one.matches(".me-pairs__head, datalist"); });
+        var fresh = cells.slice(-2).map(function (one) { return list.appendChild(one.cloneNode(true)); });
+        fresh.forEach(function (cell) {
+            (cell.matches("input, select") ? [cell] : cell.querySelectorAll("input, select")).forEach(function (field) { field.value = ""; });
+        });
+        fresh[0].focus();
+    }
+
     function tellZone() {
         var zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
         if (zone && document.cookie.indexOf("browser_timezone=" + encodeURIComponent(zone)) < 0) {
@@ -68,9 +81,10 @@
     tellZone();
     document.addEventListener("keydown", pressed);
     document.addEventListener("click", copied);
+    document.addEventListener("click", more);
     document.addEventListener("DOMContentLoaded", function () {
         tidy(document);
-        document.querySelectorAll("[data-copy]").forEach(function (button) { button.hidden = false; });
+        document.querySelectorAll("[data-copy], [data-more]").forEach(function (button) { button.hidden = false; });
         new MutationObserver(function (changes) {
             if (changes.some(function (change) { return change.addedNodes.length > 0; })) tidy(document);
         }).observe(document.body, { childList: true, subtree: true });

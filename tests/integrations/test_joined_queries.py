@@ -5,8 +5,8 @@ from django.db.models import Count
 from pytest_django import DjangoAssertNumQueries
 
 from integrations import tenancy
+from integrations.joined_queries import ask_together
 from integrations.models import ApiUsage, CrmConnection, RateWindow, Tenant
-from integrations.together import ask_together
 from sync.models import SyncJob, SyncRun
 from tests import factories
 

@@ -7,10 +7,20 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from integrations.form_texts import EMPTY, text_of
 from mapping.editor_catalog import Catalog, choices_of
 from mapping.editor_diff import OPTION_NAMES, RULE_NAMES
-from mapping.editor_form import EMPTY, NOT_THERE, OTHER, SAME, EditedRow, text_of
-from mapping.editor_rows import Row, engine_row_of
+from mapping.editor_form import (
+    CODE_OPTIONS,
+    FLAG_OPTIONS,
+    NOT_THERE,
+    OF_RULE,
+    OF_TRANSFORM,
+    OTHER,
+    SAME,
+    EditedRow,
+)
+from mapping.editor_rows import engine_row_of
 from mapping.expressions import JsboxRuntime
 from mapping.models import Blank, CrmField, Strategy
 from mapping.transforms import TRANSFORMS, Context, TransformError
@@ -78,15 +88,12 @@ OPTION_CHOICES: Mapping[str, Sequence[Choice]] = {
         ("blank", gettext_lazy("becomes empty")),
     ),
 }
-OF_TRANSFORM: Mapping[str, Sequence[tuple[str, str]]] = {
-    "phone_e164": (("region", "text"), ("accept", "select")),
-    "date_iso": (("dayfirst", "check"), ("output", "select")),
-    "date_sfdc": (("dayfirst", "check"),),
-    "boolean_checkbox": (("native", "check"),),
-    "picklist_map": (("unmapped", "select"), ("default_inbound", "text"), ("default_outbound", "text")),
-    "currency_cents": (("currency", "text"),),
-    "custom": (("inbound", "code"), ("outbound", "code"), ("expression", "code")),
+KIND_OF: Mapping[str, str] = {
+    **dict.fromkeys(("accept", "output", "unmapped"), "select"),
+    **dict.fromkeys(FLAG_OPTIONS, "check"),
+    **dict.fromkeys(CODE_OPTIONS, "code"),
 }
+"""What an option is filled in with, unless it is text."""
 OPTION_HELP: Mapping[str, Any] = {
     "region": gettext_lazy("Such as US or GB, for numbers without a country code. Empty: the tenant's country."),
     "currency": gettext_lazy("Such as USD or JPY. Empty: USD."),
@@ -104,24 +111,23 @@ def details(one: EditedRow, catalog: Catalog, seen: Sequence[str], tenant: Any) 
     row = one.row
     crm_field = catalog.on(row["crm_object"], row["crm_field"])
     return Details(
-        options=[_option(one, name, kind) for name, kind in OF_TRANSFORM.get(row["transform"], ())],
-        table=_table(row, crm_field, seen) if row["transform"] == "picklist_map" else None,
-        rules=[_rule(one.key, place, rule) for place, rule in enumerate(row["validations"])],
-        places=_places(one, catalog),
+        options=[option_field(one.key, row["options"], name) for name in OF_TRANSFORM.get(row["transform"], ())],
+        table=table_of(row["options"], crm_field, seen) if row["transform"] == "picklist_map" else None,
+        rules=[rule_fields(one.key, place, rule) for place, rule in enumerate(row["validations"])],
+        places=place_fields(one.key, row["object_overrides"], catalog.objects, row["crm_object"]),
         others=_others(one),
         tried=_tried(one, tenant),
     )
 
 
-def _option(one: EditedRow, name: str, kind: str) -> FormField:
-    held = one.row["options"].get(name, "") if name in one.row["options"] else None
-    value = "" if held is None and name not in one.row["options"] else text_of(held)
-    shown = ("on" if held is True else "") if kind == "check" else value
+def option_field(key: str, options: Mapping[str, Any], name: str) -> FormField:
+    kind, held = KIND_OF.get(name, "text"), options.get(name)
+    value = text_of(held) if name in options else ""
     return FormField(
-        f"{one.key}-o-{name}",
+        f"{key}-o-{name}",
         _capital(OPTION_NAMES[name]),
         kind,
-        shown,
+        ("on" if held is True else "") if kind == "check" else value,
         selected(OPTION_CHOICES.get(name, ()), value),
         str(OPTION_HELP.get(name, "")),
     )
@@ -139,8 +145,8 @@ def _capital(words: Any) -> str:
 # --- the table of choices ---------------------------------------------------------------------------------------------
 
 
-def _table(row: Row, crm_field: CrmField | None, seen: Sequence[str]) -> Table:
-    table = row["options"].get("map") or {}
+def table_of(options: Mapping[str, Any], crm_field: CrmField | None, seen: Sequence[str] = ()) -> Table:
+    table = options.get("map") or {}
     held = [(str(ours), text_of(theirs)) for ours, theirs in table.items()] if isinstance(table, Mapping) else []
     known = choices_of(crm_field)
     mapped = {ours.casefold() for ours, _theirs in held}
@@ -169,52 +175,44 @@ def _crm_choices(known: Sequence[tuple[str, str]], chosen: str) -> list[tuple[st
 # --- checks and places ------------------------------------------------------------------------------------------------
 
 
-def _rule(key: str, place: int, rule: Mapping[str, Any]) -> list[FormField]:
-    name, params = f"{key}-v{place}", rule.get("params") or {}
-    kinds = [("", _("(remove this check)")), *((kind, _capital(words)) for kind, words in RULE_NAMES.items())]
-    kind = str(rule.get("type") or "")
-    found = [
-        FormField(f"{name}-type", _("Check %(number)d") % {"number": place + 1}, "select", kind, selected(kinds, kind))
+def rule_fields(key: str, place: int, rule: Mapping[str, Any], *, whole: bool = False) -> list[FormField]:
+    """The kind of check, what this kind takes, and what to say. `whole`: what any kind takes."""
+    name, params, kind = f"{key}-v{place}", rule.get("params") or {}, str(rule.get("type") or "")
+    kinds = [
+        ("", _("(remove this check)") if kind else "–"),
+        *((one, _capital(words)) for one, words in RULE_NAMES.items()),
     ]
-    if kind in ("length", "range"):
-        found += [
-            FormField(f"{name}-{limit}", words, "text", "" if params.get(limit) is None else str(params[limit]))
-            for limit, words in (("min", _("From")), ("max", _("Up to")))
-        ]
-    if kind == "format":
-        found.append(
-            FormField(
-                f"{name}-pattern", _("Pattern"), "text", str(params.get("pattern", "")), help=_("A regular expression.")
-            )
-        )
-        found.append(FormField(f"{name}-flags", _("Flags"), "text", str(params.get("flags", ""))))
-    if kind == "enum":
-        lines = "\n".join(map(text_of, params.get("values") or ()))
-        found.append(FormField(f"{name}-values", _("Values, one a line"), "lines", lines))
-    found.append(
-        FormField(f"{name}-message", _("What to say when it fails"), "text", str(rule.get("errorMessage") or ""))
-    )
-    return found
+    parts = dict.fromkeys(part for one in OF_RULE.values() for part in one) if whole else OF_RULE.get(kind, ())
+    return [
+        FormField(f"{name}-type", _("Check %(number)d") % {"number": place + 1}, "select", kind, selected(kinds, kind)),
+        *(_rule_field(f"{name}-{part}", part, params.get(part)) for part in parts),
+        FormField(f"{name}-message", _("What to say when it fails"), "text", str(rule.get("errorMessage") or "")),
+    ]
 
 
-def _places(one: EditedRow, catalog: Catalog) -> list[list[FormField]]:
-    """Where the field lives on the CRM's other objects for people."""
+def _rule_field(name: str, part: str, value: Any) -> FormField:
+    if part == "values":
+        return FormField(name, _("Values, one a line"), "lines", "\n".join(map(text_of, value or ())))
+    words = {"min": _("From"), "max": _("Up to"), "pattern": _("Pattern"), "flags": _("Flags")}
+    hint = _("A regular expression.") if part == "pattern" else ""
+    return FormField(name, words[part], "text", "" if value is None else str(value), help=hint)
+
+
+def place_fields(
+    key: str, overrides: Mapping[str, str | None], crm_objects: Sequence[str], own: str, suggestions: str = "crm-fields"
+) -> list[list[FormField]]:
+    """Where the field lives on the CRM's other objects for people. `own`: the object that the row is for."""
     found: list[list[FormField]] = []
-    for place, name in enumerate(catalog.objects):
-        if name == one.row["crm_object"]:
+    ways = [(SAME, _("in the same field")), (OTHER, _("in another field:")), (NOT_THERE, _("not at all"))]
+    for place, name in enumerate(crm_objects):
+        if name == own:
             continue
-        overrides = one.row["object_overrides"]
         how = SAME if name not in overrides else NOT_THERE if overrides[name] is None else OTHER
-        ways = [(SAME, _("in the same field")), (OTHER, _("in another field:")), (NOT_THERE, _("not at all"))]
-        select = FormField(
-            f"{one.key}-on{place}", _("On %(object)s") % {"object": name}, "select", how, selected(ways, how)
-        )
+        words = _("On %(object)s") % {"object": name}
+        field_words = _("Field on %(object)s") % {"object": name}
+        select = FormField(f"{key}-on{place}", words, "select", how, selected(ways, how))
         path = FormField(
-            f"{one.key}-on{place}-path",
-            _("Field on %(object)s") % {"object": name},
-            "text",
-            overrides.get(name) or "",
-            suggestions="crm-fields",
+            f"{key}-on{place}-path", field_words, "text", overrides.get(name) or "", suggestions=suggestions
         )
         found.append([select, path])
     return found
