@@ -21,12 +21,13 @@ from integrations.registry import provider_label
 from sync.models import Contact, SyncJob
 
 LATEST_CALLS = 20
-STATE_LEVELS = {"pending": "warning", "sending": "info", "logged": "good", "failed": "bad"}
+STATE_LEVELS = {"pending": "warning", "sending": "info", "logged": "good", "failed": "bad", "cancelled": "muted"}
 STATE_WORDS = {
     "pending": gettext_lazy("waiting"),
     "sending": gettext_lazy("being sent"),
     "logged": gettext_lazy("logged"),
     "failed": gettext_lazy("failed"),
+    "cancelled": gettext_lazy("cancelled"),
 }
 SIDE_WORDS = {"meeting": gettext_lazy("Meeting"), "follow_up": gettext_lazy("Follow-up")}
 

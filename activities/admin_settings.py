@@ -85,6 +85,12 @@ class CallSettingsForm(TenantForm):
             "tenant", "unknown_outbound", "unknown_inbound", "recording_storage", "link_seconds", "recordings_kept_days",
             "texts_kept_days", "forget_in_crms",
         )  # fmt: skip
+        help_texts: ClassVar[dict[str, Any]] = {
+            "forget_in_crms": gettext_lazy(
+                "Notes that are forgotten here are taken out of the CRMs' activities too. Otherwise they stay there: what comes "
+                "later of such a call is written beside them, and only a stage that brings texts of its own replaces the note."
+            )
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

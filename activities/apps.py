@@ -11,8 +11,9 @@ class ActivitiesConfig(AppConfig):
 
     def ready(self) -> None:
         from activities import advice, agents, delivering, retention
-        from activities.booking import FOLLOW_UP, MEETING, BookMeetings, SetFollowUps
-        from activities.dialer_webhooks import tell_of_jobs
+        from activities.agreements import BookMeetings, SetFollowUps
+        from activities.booking import FOLLOW_UP, MEETING
+        from activities.dialer_webhooks import tell_of_do_not_call, tell_of_jobs
         from activities.forgetting import forget
         from activities.reviews import log_what_waited
         from activities.targets import KIND
@@ -20,6 +21,7 @@ class ActivitiesConfig(AppConfig):
         from integrations.connecting import connected
         from mapping.models import CrmObject
         from sync import handlers, health, schedules
+        from sync.barred import do_not_call_changed
         from sync.erasing import contacts_erased
         from sync.linked import contacts_linked
         from sync.queue import jobs_ended
@@ -33,6 +35,7 @@ class ActivitiesConfig(AppConfig):
         contacts_erased.connect(forget, dispatch_uid="calls_of_the_erased")
         contacts_linked.connect(log_what_waited, dispatch_uid="calls_of_the_linked")
         jobs_ended.connect(tell_of_jobs, dispatch_uid="dialer_of_jobs")
+        do_not_call_changed.connect(tell_of_do_not_call, dispatch_uid="dialer_of_do_not_call")
         schedules.SCHEDULES.update(delivering.SCHEDULES)
         schedules.SCHEDULES.update(retention.SCHEDULES)
         schedules.SCHEDULES.update({**agents.SCHEDULES, **advice.SCHEDULES})

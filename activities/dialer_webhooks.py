@@ -1,4 +1,4 @@
-"""What the dialer is told of its calls by webhook: which events there are, and what a message says.
+"""What the dialer is told of its calls and contacts by webhook: which events there are, and what a message says.
 
 A message is a row, made in the transaction of what it tells, one for each address that wants to hear of it; `delivering` sends it.
 Messages have the form of Standard Webhooks (https://www.standardwebhooks.com). `call.logged` is sent for each CRM by itself, since
@@ -21,13 +21,15 @@ from activities.states import SIDES, sync_states
 from activities.targets import KIND
 from integrations import tenancy
 from integrations.models import CrmConnection
-from sync.models import SyncJob
+from sync.models import FieldChange, SyncJob
 
 LOGGED, FAILED, NEEDS_REVIEW, TEST = "call.logged", "call.failed", "call.needs_review", "endpoint.test"
+DO_NOT_CALL = "contact.do_not_call"
 EVENTS = {
     LOGGED: _("A CRM has the call, or a later stage of it"),
     FAILED: _("A CRM did not take a call, or its meeting or follow-up, and somebody has to help"),
     NEEDS_REVIEW: _("A call waits until a person says whom it was with"),
+    DO_NOT_CALL: _("Somebody must not be called any more, or may be again, whoever said so"),
 }
 PARTS = {KIND: "call", **{kind: entry for kind, (entry, _table) in SIDES.items()}}
 """Kind of job → what of the call it carries to the CRM."""
@@ -69,6 +71,22 @@ def tell_of_reviews(calls: Sequence[Call]) -> None:
     _store(endpoints, [(NEEDS_REVIEW, call.pk, _said(call, [])) for call in waiting] if endpoints else [])
 
 
+def tell_of_do_not_call(changes: Sequence[FieldChange], **_: Any) -> None:
+    """In the transaction that stores it: who must not be called any more, or may be again."""
+    endpoints = _listeners({DO_NOT_CALL})
+    for tenant_id in {one.tenant_id for one in changes} if endpoints else ():
+        facts = [
+            (
+                DO_NOT_CALL,
+                one.contact_id,
+                {"id": str(one.contact_id), "do_not_call": bool(one.new), "said_by": one.source},
+            )
+            for one in changes
+            if one.tenant_id == tenant_id
+        ]
+        _store([one for one in endpoints if one.tenant_id == tenant_id], facts)
+
+
 class _Calls:
     """What messages say of these calls, read in three queries."""
 
@@ -101,7 +119,7 @@ def _listeners(events: Collection[str]) -> list[DialerEndpoint]:
 
 
 _Fact = tuple[str, UUID | None, dict[str, Any]]
-"""Event, our id of the call, and what is said of it."""
+"""Event, our id of the call or contact, and what is said of it."""
 
 
 def _store(endpoints: Sequence[DialerEndpoint], facts: Iterable[_Fact]) -> None:

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from activities.dispositions import plain
 from activities.models import Call, DispositionEffect
-from sync import pushes, values
+from sync import barred, pushes, values
 from sync.bulk import upsert
 from sync.merge import DO_NOT_CALL
 from sync.models import Contact, FieldChange, Lane
@@ -85,6 +85,7 @@ def _write(wanted: Mapping[UUID, Mapping[str, Any]]) -> None:
         contact.updated_at = now
     upsert(Contact, changed, [DO_NOT_CALL, LEAD_STATUS, "version", "updated_at"])
     FieldChange.objects.bulk_create(stories)
+    barred.tell(stories)
     pushes.mark_changed(changed, now=now)
     # Said again it is said later: what a CRM took back in between is taken back no more.
     pushes.mark_do_not_call([one for one in contacts if DO_NOT_CALL in wanted[one.pk]], now=now)

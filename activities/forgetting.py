@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from activities import recordings
@@ -14,6 +14,9 @@ from integrations import exchanges
 
 SIDES = ("", ":meeting", ":follow-up")
 """Of a call's id, what requests to the CRMs go by."""
+
+NO_TEXTS: dict[str, Any] = {"notes": "", "summary": "", "key_points": [], "next_steps": []}
+HAS_TEXTS = ~Q(notes="") | ~Q(summary="") | ~Q(key_points=[]) | ~Q(next_steps=[])
 
 
 def forget(contact_ids: Collection[UUID], **_: Any) -> None:
@@ -25,9 +28,8 @@ def forget_calls(calls: QuerySet[Call]) -> None:
     forget_requests(calls.values_list("tenant_id", "pk"))
     recordings.forget_listeners(calls.values("pk"))
     calls.exclude(recording_url="").update(recording_url="", recording_purged_at=Now())
-    calls.update(
-        phone="", notes="", summary="", key_points=[], next_steps=[], metadata={}, meeting=None, follow_up=None
-    )
+    calls.filter(HAS_TEXTS).update(texts_purged_at=Now(), **NO_TEXTS)
+    calls.update(phone="", metadata={}, meeting=None, follow_up=None)
 
 
 def forget_requests(calls: Iterable[tuple[UUID, UUID]]) -> None:

@@ -22,11 +22,13 @@ def activity_of(
     related_to: str = "",
     note_template: str = "",
     agent_id: str | None = None,
+    forgets_in_crms: bool = False,
 ) -> CallActivity:
     """`call.contact` is read: load it with the call.
 
     `public_url` is our own address: the CRM gets a link that stays good, never the recording's signed one. `agent_id` is the
-    agent's user in this CRM: None where the e-mail has to tell, empty where somebody said that there is none.
+    agent's user in this CRM: None where the e-mail has to tell, empty where somebody said that there is none. `forgets_in_crms`:
+    whether what was forgotten here is to go there, too.
     """
     recording = f"{public_url}/api/recordings/{call.pk}/play" if call.recording_url else ""
     return CallActivity(
@@ -49,7 +51,13 @@ def activity_of(
         first_attempt_at=first_attempt_at,
         crm_record_id=crm_record_id,
         related_to=related_to,
+        keeps_text=keeps_text(call, forgets_in_crms=forgets_in_crms),
     )
+
+
+def keeps_text(call: Call, *, forgets_in_crms: bool) -> bool:
+    """Whether the CRM knows more of what was said than we still do, and may."""
+    return call.texts_purged_at is not None and not forgets_in_crms
 
 
 def notes_of(call: Call, template: str) -> str:

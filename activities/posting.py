@@ -157,4 +157,4 @@ def set_going(
         targets.hold_waiting(calls)
     else:
         dialer_webhooks.tell_of_reviews(calls)
-    targets.enqueue(calls, placed, [*booking.jobs(calls, placed, brings), *besides])
+    targets.enqueue(calls, placed, [*booking.jobs(calls, placed, brings, changed or ()), *besides])

@@ -16,7 +16,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from activities import targets
-from activities.forgetting import forget_requests
+from activities.forgetting import HAS_TEXTS, NO_TEXTS, forget_requests
 from activities.models import Call, CallSettings, RetentionRun
 from activities.targets import KIND, TargetError
 from integrations import tenancy
@@ -33,8 +33,6 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 }
 BATCH = 500
 RUNS_KEPT = timedelta(days=400)
-NO_TEXTS: dict[str, Any] = {"notes": "", "summary": "", "key_points": [], "next_steps": []}
-HAS_TEXTS = ~Q(notes="") | ~Q(summary="") | ~Q(key_points=[]) | ~Q(next_steps=[])
 
 
 def forget_for_all() -> None:

@@ -223,7 +223,9 @@ class StageSerializer(serializers.Serializer[Any]):
     recording_url = RecordingAddress(max_length=2000, required=False, allow_blank=True)
     agent_email = serializers.EmailField(max_length=254, required=False, allow_blank=True)
     metadata = CleanJson(required=False, help_text="Merged key by key; null takes a key away.")
-    meeting = MeetingSerializer(required=False, allow_null=True)
+    meeting = MeetingSerializer(
+        required=False, allow_null=True, help_text="null takes the meeting back: it is cancelled in the CRMs."
+    )
     follow_up = FollowUpSerializer(required=False, allow_null=True)
     external_id = serializers.CharField(max_length=200, required=False, help_text="May be repeated, never changed.")
     direction = serializers.ChoiceField(
@@ -305,7 +307,10 @@ class StageTaken(serializers.Serializer[Any]):
 
 
 class SideState(serializers.Serializer[Any]):
-    status = serializers.ChoiceField(["pending", "sending", "logged", "failed"])
+    status = serializers.ChoiceField(
+        ["pending", "sending", "logged", "failed", "cancelled"],
+        help_text="cancelled: a meeting or follow-up that a later stage took back.",
+    )
     crm_record_id = serializers.CharField(allow_null=True)
     url = serializers.CharField(allow_null=True)
     error = serializers.CharField(allow_null=True)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 from uuid import UUID
 
+from activities.agreements import CANCELLED
 from activities.models import Call
 from activities.targets import KIND
 from sync.models import SyncJob, SyncRecord
@@ -46,9 +47,16 @@ def states_from(
 def _state(job: SyncJob, links: _Links) -> dict[str, Any]:
     link = links.get((job.local_record_id, job.connection_id, TABLES[job.kind])) if job.local_record_id else None
     return {
-        "status": WORDS[job.state],
+        "status": "cancelled" if _is_cancelled(job, link) else WORDS[job.state],
         "crm_record_id": link.crm_record_id if link else None,
         "url": (link.url or None) if link else None,
         "error": job.error or None,
         "attempts": job.attempts,
     }
+
+
+def _is_cancelled(job: SyncJob, link: SyncRecord | None) -> bool:
+    """Whether a later stage took it back, and nothing is left to do: it is marked in the CRM, or not there (any more)."""
+    if job.kind not in SIDES or job.state != SyncJob.State.DONE:
+        return False
+    return link is None or CANCELLED in link.metadata

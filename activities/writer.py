@@ -1,6 +1,5 @@
 """Logs calls in a CRM: the handler of `log_call` jobs."""
 
-from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -10,6 +9,7 @@ from activities import agents
 from activities.dispositions import DispositionTable
 from activities.models import Call, CallSettings, DispositionMap
 from activities.payload import activity_of, related_record
+from activities.tried import Tried
 from integrations import errors
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
@@ -17,10 +17,11 @@ from integrations.records import CallActivity, Written
 from sync.handlers import Result
 from sync.models import SyncJob, SyncRecord
 from sync.queue import Claim, Outcome
-from sync.restoring import LostTime, lost_time
 from sync.work import judge
 
 CALLS = Call._meta.db_table
+READ = ("note_template", "forget_in_crms")
+UNANSWERED = "The CRM did not say what became of this."
 
 
 class LogCalls:
@@ -34,9 +35,9 @@ class LogCalls:
         known = known_ids(claimed, CALLS)
         table = self._dispositions(provider, claimed)
         owners = agents.ids(claimed.jobs[0].connection_id, {call.agent_email for call in calls.values()})
-        template = self._note_template(claimed)
+        decided = CallSettings.objects.filter(tenant_id=claimed.jobs[0].tenant_id).only(*READ).first() or CallSettings()
         jobs = {str(job.local_record_id): job for job in claimed.jobs if job.local_record_id in calls}
-        lost = lost_time()
+        tried = Tried(claimed)
         activities = [
             activity_of(
                 calls[job.local_record_id],
@@ -44,11 +45,12 @@ class LogCalls:
                 record_id=job.payload["record_id"],
                 outcome=table.values_of(calls[job.local_record_id].disposition),
                 public_url=settings.PUBLIC_URL,
-                first_attempt_at=tried_before(claimed, job, calls[job.local_record_id], lost),
+                first_attempt_at=tried.before(job, calls[job.local_record_id]),
                 crm_record_id=known.get(job.local_record_id, ""),
                 related_to=related_record(calls[job.local_record_id], provider.slug),
-                note_template=template,
+                note_template=decided.note_template,
                 agent_id=owners.get(calls[job.local_record_id].agent_email),
+                forgets_in_crms=decided.forget_in_crms,
             )
             for job in jobs.values()
         ]
@@ -65,18 +67,9 @@ class LogCalls:
                 links.append(_link(provider, connection, job, activity, result))
         return Result(outcomes, links)
 
-    def _note_template(self, claimed: Claim) -> str:
-        chosen = CallSettings.objects.filter(tenant_id=claimed.jobs[0].tenant_id)
-        return chosen.values_list("note_template", flat=True).first() or ""
-
     def _dispositions(self, provider: CrmProvider, claimed: Claim) -> DispositionTable:
         rows = DispositionMap.objects.filter(tenant_id=claimed.jobs[0].tenant_id, crm_provider=provider.slug)
         return DispositionTable(provider.default_dispositions, dict(rows.values_list("disposition", "values")))
-
-
-def tried_before(claimed: Claim, job: SyncJob, call: Call, lost: LostTime) -> datetime | None:
-    """When an attempt that may have reached the CRM began, also one that a restore made us forget."""
-    return claimed.tried_before(job) or lost.maybe_written(call.started_at, call.created_at)
 
 
 def known_ids(claimed: Claim, table: str) -> dict[Any, str]:
@@ -93,7 +86,7 @@ def outcome_of(job: SyncJob, result: Written | None, pause: float) -> Outcome:
     """What one answer of a batch means for its job."""
     if result is None:
         # The provider broke its promise to answer for each; treat it as possibly written.
-        return judge(job, errors.OutcomeUnknown("The CRM did not say what became of this."), pause)
+        return judge(job, errors.OutcomeUnknown(UNANSWERED), pause)
     if isinstance(result.error, errors.CrmError):
         return judge(job, result.error, pause)
     return Outcome(job, "done")

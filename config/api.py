@@ -114,6 +114,8 @@ class Schema(AutoSchema):
 
     def _get_response_bodies(self, direction: Literal["request", "response"] = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
+        if direction == "request":
+            return bodies  # a webhook: it is for somebody else to answer
         writes = self.method in {"POST", "PUT", "PATCH"}
         for code in (*self.errors, *(self.errors_of_writes if writes else ())):
             bodies.setdefault(

@@ -214,8 +214,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "OAS_VERSION": "3.1.1",  # the first that knows webhooks
+    "WEBHOOKS": [f"activities.webhook_schema.{name}" for name in ("logged", "failed", "needs_review", "do_not_call")],
     "ENUM_NAME_OVERRIDES": {
-        "CallStatusEnum": ["pending", "sending", "logged", "failed"],
+        "CallStatusEnum": ["pending", "sending", "logged", "failed", "cancelled"],
         "PostStatusEnum": [(status, str(status)) for status in (200, 201, 400, 409)],
     },
 }

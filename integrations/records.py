@@ -119,6 +119,8 @@ class CallActivity:
     """The agent's user in this CRM, where somebody said who it is; else the e-mail decides."""
     related_to: str = ""
     """The account, deal or opportunity that the call was about."""
+    keeps_text: bool = False
+    """What we knew of the text was forgotten: one that the CRM holds already stays as it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,13 +130,16 @@ class Agreed:
     key: str
     object_type: str
     record_id: str
-    title: str
+    title: str = ""
     description: str = ""
     agent_email: str = ""
     agent_id: str = ""
     related_to: str = ""
     first_attempt_at: datetime | None = None
     crm_record_id: str = ""
+    keeps_text: bool = False
+    renewed: bool = False
+    """It was cancelled, and holds again: what says so in the CRM is written once more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from sync import conflict_rules, giving_back, holding, pushes, queue, values
+from sync import barred, conflict_rules, giving_back, holding, pushes, queue, values
 from sync.bulk import upsert
 from sync.conflicts import AT_ONCE, CLOSED, LINK_FIELDS, SOURCE
 from sync.inbound import WRITTEN_FIELDS
@@ -153,7 +153,7 @@ def _write_contacts(rows: Sequence[Conflict], around: _Around, by: str, now: dat
         contact.version += 1
         contact.updated_at = now
     upsert(Contact, list(changed.values()), WRITTEN_FIELDS)
-    FieldChange.objects.bulk_create(
+    changes = [
         FieldChange(
             tenant_id=row.tenant_id,
             contact_id=row.contact_id,
@@ -167,7 +167,9 @@ def _write_contacts(rows: Sequence[Conflict], around: _Around, by: str, now: dat
             at=now,
         )
         for row in rows
-    )
+    ]
+    FieldChange.objects.bulk_create(changes)
+    barred.tell(changes)
     pushes.mark_changed(list(changed.values()), now=now)
     pushes.enqueue(changed.values())
 

@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from mapping.models import Strategy
-from sync import conflict_rules, holding, pushes, values
+from sync import barred, conflict_rules, holding, pushes, values
 from sync.bulk import upsert
 from sync.inbound import WRITTEN_FIELDS
 from sync.merge import same
@@ -152,7 +152,7 @@ def _write_contacts(settled: Sequence[_Settled], by: str, now: datetime) -> None
         contact.version += 1
         contact.updated_at = now
     upsert(Contact, list(changed.values()), WRITTEN_FIELDS)
-    FieldChange.objects.bulk_create(
+    changes = [
         FieldChange(
             tenant_id=one.row.tenant_id,
             contact=one.contact,
@@ -167,7 +167,9 @@ def _write_contacts(settled: Sequence[_Settled], by: str, now: datetime) -> None
             at=now,
         )
         for one in settled
-    )
+    ]
+    FieldChange.objects.bulk_create(changes)
+    barred.tell(changes)
     pushes.mark_changed(list(changed.values()), now=now)
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from sync import pushes, values
+from sync import barred, pushes, values
 from sync.merge import DO_NOT_CALL, same
 from sync.models import Contact, FieldChange, Lane
 
@@ -76,7 +76,7 @@ def _apply(contact: Contact, changed: Mapping[str, Any], held: Mapping[str, Any]
     contact.version += 1
     contact.updated_at = now
     contact.save()
-    FieldChange.objects.bulk_create(
+    changes = [
         FieldChange(
             tenant_id=contact.tenant_id,
             contact=contact,
@@ -88,7 +88,9 @@ def _apply(contact: Contact, changed: Mapping[str, Any], held: Mapping[str, Any]
             at=now,
         )
         for name, value in changed.items()
-    )
+    ]
+    FieldChange.objects.bulk_create(changes)
+    barred.tell(changes)
     pushes.mark_changed([contact], now=now)
     if changed.get(DO_NOT_CALL):
         pushes.mark_do_not_call([contact], now=now)

@@ -16,7 +16,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from integrations.models import CrmConnection
-from sync import pushes, values
+from sync import barred, pushes, values
 from sync.models import Contact, FieldChange, Lane, MatchReview, SyncRecord
 
 CONTACTS = Contact._meta.db_table
@@ -171,6 +171,7 @@ def _fill(survivor: Contact, loser: Contact, by: Decider, ours: Mapping[str, Any
     survivor.call_count += loser.call_count
     _save(survivor)
     FieldChange.objects.bulk_create(rows)
+    barred.tell(rows)
 
 
 def _save(contact: Contact) -> None:

@@ -21,7 +21,7 @@ from mapping.compiled import MappingSession
 from mapping.policy import strategies_of
 from sync import deciding, departed, erasing, finding, holding, inbox, writing
 from sync.models import FeedCursor, SyncRun
-from sync.page import Source, Work
+from sync.page import Source, Work, works_of
 from sync.writing import WRITTEN_FIELDS
 
 __all__ = ["ALREADY_RUNNING", "WRITTEN_FIELDS", "PageWriter"]
@@ -71,9 +71,12 @@ class PageWriter:
     def has_siblings(self) -> bool:
         return self.source.has_siblings
 
-    def apply(self, page: ChangePage, feed: str, expected: Cursor | None) -> None:
-        """Writes the page and moves the cursor. Raises Retry when another process moved the cursor meanwhile."""
-        works = self._works(page.records)
+    def apply(self, page: ChangePage, feed: str, expected: Cursor | None, works: Sequence[Work] | None = None) -> None:
+        """Writes the page and moves the cursor. Raises Retry when another process moved the cursor meanwhile.
+
+        `works` are the page's records, where they were mapped already.
+        """
+        works = self._works(page.records) if works is None else works
         now = timezone.now()
         with transaction.atomic():
             self._lock_tenant()
@@ -120,8 +123,7 @@ class PageWriter:
         return works
 
     def _works(self, records: Sequence[RemoteRecord]) -> list[Work]:
-        newest = {record.id: record for record in records if not record.deleted and not record.moved_to}
-        return [Work(record, self.source.session.inbound(record.fields)) for record in newest.values()]
+        return works_of(self.source.session, records)
 
     def _settle(self, works: Sequence[Work], now: datetime) -> None:
         works = erasing.leave_out(works)

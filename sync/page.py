@@ -1,6 +1,6 @@
 """What is known of a page on its way in: where it comes from, and for each record what was found and what was decided."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -60,7 +60,7 @@ class Source:
         )
 
 
-@dataclass
+@dataclass(slots=True)
 class Work:
     """One record of a page."""
 
@@ -74,12 +74,11 @@ class Work:
     quarantined: Collection[str] = ()
     ours_at: When = None
     theirs_at: When = None
+    theirs: dict[str, Any] = field(init=False)
+    """The record's values in the dialer's terms, as the database can hold them."""
 
-    @cached_property
-    def theirs(self) -> dict[str, Any]:
-        """The record's values in the dialer's terms, as the database can hold them."""
-        found: dict[str, Any] = values.storable(self.mapped.values)
-        return found
+    def __post_init__(self) -> None:
+        self.theirs = values.storable(self.mapped.values)
 
     @property
     def is_first(self) -> bool:
@@ -119,3 +118,9 @@ class Work:
         if self.is_new:
             return "created"
         return "updated" if any(one.changed for one in self.decisions) else "unchanged"
+
+
+def works_of(session: MappingSession, records: Sequence[RemoteRecord]) -> list[Work]:
+    """The records of a page that are there, each once: as it came last. Touches no database."""
+    newest = {record.id: record for record in records if not record.deleted and not record.moved_to}
+    return [Work(record, session.inbound(record.fields)) for record in newest.values()]

@@ -4,7 +4,6 @@ A back-fill is such a pass with a cursor of its own: it reads all records again,
 A paused run stops after the page at hand; the cursor stands where it goes on.
 """
 
-import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
@@ -17,9 +16,9 @@ from integrations.transport.client import Patience
 from mapping.compiled import CompiledMapping
 from mapping.publishing import compiled
 from sync.inbound import PageWriter
-from sync.joining import joined
 from sync.lanes import patience_for
 from sync.models import FeedCursor, Lane, SyncRun
+from sync.reading import Reading
 
 Progress = Callable[[SyncRun], object]
 
@@ -83,21 +82,21 @@ def pull(
         object_type=object_type,
         mapping_version=mapping.version,
     )
-    started, calls_before = time.monotonic(), run.api_calls
-    start = None if full else held
+    calls_before = run.api_calls
+    reading = Reading(provider.changes(object_type, None if full else held, engine.crm_fields), api, engine, seconds)
     try:
-        with engine.session() as session:
+        with engine.session() as session, reading.pages() as pages:
             writer = PageWriter(connection, run, session, mapping_version=mapping.version)
-            for page in joined(provider.changes(object_type, start, engine.crm_fields)):
-                run.api_calls = calls_before + api.calls
-                writer.apply(page, feed, held)
-                held = page.cursor
+            for read in pages:
+                run.api_calls = calls_before + read.calls
+                writer.apply(read.page, feed, held, read.works)
+                held = read.page.cursor
                 if progress:
                     progress(run)
                 if is_paused(run):
                     return Pulled(run, finished=False)
-                if not page.last and seconds is not None and time.monotonic() - started > seconds:
-                    return Pulled(run, finished=False)
+        if not reading.finished:
+            return Pulled(run, finished=False)
     except Throttled as error:
         run.api_calls = calls_before + api.calls
         run.save(update_fields=["api_calls"])

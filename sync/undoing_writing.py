@@ -17,7 +17,7 @@ from integrations.providers.base import CrmProvider
 from integrations.records import Change, RecordWrite, RemoteEvent
 from mapping.paths import compile_path
 from mapping.places import MISSING
-from sync import inbox, pushes, snapshots, undoing_sent, values
+from sync import barred, inbox, pushes, snapshots, undoing_sent, values
 from sync.bulk import insert, update
 from sync.merge import DO_NOT_CALL
 from sync.models import Contact, FieldChange, Lane, SyncRecord, Undo, UndoItem
@@ -101,6 +101,7 @@ def apply(undo: Undo, decided: Sequence[Decided], seen: Sequence[Seen]) -> None:
         _set(one, now)
     update(Contact, [one.contact for one in changed], CONTACT_FIELDS)
     insert(FieldChange, rows)
+    barred.tell(rows)
     _write_links(decided, links, now)
     _push(undo, decided, changed, now)
     _follow(undo, decided)

@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sync import departed, finding, holding, pushes, snapshots
+from sync import barred, departed, finding, holding, pushes, snapshots
 from sync.bulk import insert, maker, update, upsert
 from sync.linked import contacts_linked
 from sync.merge import DO_NOT_CALL, at, same
@@ -41,7 +41,9 @@ def write(source: Source, works: Sequence[Work], now: datetime) -> None:
     snapshots.keep(source.connection, works, [link for _work, link in links], partial=source.fills_only)
     finding.note_doubts(source, links)
     note = _change_maker(source, now)
-    insert(FieldChange, [row for work in touched for row in _history(work, note)])
+    changes = [row for work in touched for row in _history(work, note)]
+    insert(FieldChange, changes)
+    barred.tell(changes)
     holding.keep(_merged(works, links), now)
     _push(source, [work for work in works if work.decisions and not work.is_new], now)
 
@@ -175,8 +177,8 @@ def _note_elsewhere(source: Source, changed: Sequence[Work], now: datetime) -> N
     """For the other CRMs it is our side that moved."""
     here = source.connection.pk
     pushes.mark_changed([work.contact for work in changed if work.contact], now=now, except_for=here)
-    barred = [work.contact for work in changed if work.contact and work.forbids_calls]
-    pushes.mark_do_not_call(barred, now=now, except_for=here)
+    never = [work.contact for work in changed if work.contact and work.forbids_calls]
+    pushes.mark_do_not_call(never, now=now, except_for=here)
 
 
 def _of_lane(source: Source, works: Sequence[Work], lane: Lane) -> list[Contact]:

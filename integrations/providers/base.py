@@ -16,6 +16,7 @@ import requests
 from integrations import errors
 from integrations.records import (
     Account,
+    Agreed,
     CallActivity,
     ChangePage,
     Connection,
@@ -377,6 +378,14 @@ class CrmProvider(ABC):
     def book_meetings(self, meetings: Sequence[Meeting]) -> list[Written]:
         """Writes at most `call_batch_size` meetings under the same promises as `log_calls`."""
         raise errors.Unsupported(f"{self.label} keeps no meetings that we could write.")
+
+    def cancel_meetings(self, meetings: Sequence[Agreed]) -> list[Written]:
+        """Takes back at most `call_batch_size` meetings, whatever became of them since; safe to repeat.
+
+        One without `crm_record_id` is looked for by its key. The answer's id is that of a meeting which stays in the CRM, marked as
+        cancelled; it is blank where nothing is left, also where there never was one.
+        """
+        raise errors.Unsupported(f"{self.label} keeps no meetings that we could cancel.")
 
     def set_follow_ups(self, follow_ups: Sequence[FollowUp]) -> list[Written]:
         """Writes at most `call_batch_size` follow-ups under the same promises as `log_calls`."""

@@ -67,6 +67,8 @@ class Agreed:
     """The start, or when it is due: a time, or the day alone where the CRM keeps no more."""
     text: str = ""
     owner: str = ""
+    cancelled: bool = False
+    """It is still there, and marked as cancelled."""
 
 
 Handler = Callable[..., Answer]

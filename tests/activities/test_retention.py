@@ -182,6 +182,35 @@ def test_the_crms_activity_is_shortened_in_place(
     assert "Duration" in written[0].notes
 
 
+@pytest.mark.parametrize(
+    ("also_there", "said", "keeps"),
+    [
+        (False, {"metadata": {"ai_score": 91}}, True),
+        (False, {"notes": "Said once more."}, False),
+        (True, {"metadata": {"ai_score": 91}}, False),
+    ],
+    ids=["a score", "new notes", "a score, and the CRM is to forget too"],
+)
+def test_a_stage_after_the_forgetting_leaves_the_crms_note_unless_it_brings_one(
+    client: APIClient, tenant: Tenant, connection: CrmConnection, logged: Call, monkeypatch: pytest.MonkeyPatch,
+    also_there: bool, said: dict[str, Any], keeps: bool,
+) -> None:  # fmt: skip
+    written: list[CallActivity] = []
+
+    def log_calls(_self: Any, calls: Sequence[CallActivity]) -> list[Written]:
+        written.extend(calls)
+        return [Written(one.key, one.crm_record_id) for one in calls]
+
+    monkeypatch.setattr(Provider, "log_calls", log_calls)
+    decide(tenant, texts_kept_days=30, forget_in_crms=also_there)
+    retention.forget_for_all()
+    assert client.patch(f"{URL}{logged.pk}/", said).status_code == 200
+    with tenancy.scope(connection.tenant_id):
+        work(connection.pk)
+    assert [one.keeps_text for one in written] == [keeps]
+    assert "Wants a demo" not in written[0].notes
+
+
 # --- the page -------------------------------------------------------------------------------------------------------
 
 FORM = {

@@ -8,7 +8,7 @@ from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
 
 from activities import agents
-from activities.booking import SetFollowUps
+from activities.agreements import SetFollowUps
 from activities.models import Call
 from activities.writer import LogCalls
 from integrations import tenancy

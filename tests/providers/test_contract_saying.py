@@ -3,6 +3,8 @@
 import html
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from activities import agents, matrix
@@ -43,6 +45,19 @@ def test_notes_of_a_later_stage_replace_those_in_the_crm(case: Case) -> None:
     (text,) = [read(one) for one in case.server.service.store.all(kind) if "alert" in str(one)]
     assert "Second" in text
     assert "First" not in text
+
+
+def test_a_stage_that_knows_the_text_no_more_leaves_the_crms_and_writes_the_rest(case: Case) -> None:
+    call = case.call(notes="First alert")
+    (written,) = case.provider.log_calls([call])
+    kind, read = STORED[case.slug]
+    (before,) = [read(one) for one in case.server.service.store.all(kind) if "alert" in str(one)]
+    later = case.call(key=call.key, notes="Duration: 9:59", duration_seconds=599, keeps_text=True)
+    for known in ({"crm_record_id": written.id}, {"first_attempt_at": datetime.now(UTC)}):
+        assert case.provider.log_calls([replace(later, **known)])[0].error is None
+    (stored,) = [one for one in case.server.service.store.all(kind) if "alert" in str(one)]
+    assert read(stored) == before
+    assert "599" in str(stored)
 
 
 def test_the_usual_dispositions_fit_an_account_as_it_comes(case: Case) -> None:

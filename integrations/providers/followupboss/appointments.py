@@ -3,6 +3,8 @@
 The service has no external ids. What an earlier try may have written is looked for among the person's appointments or tasks
 and adopted. Where an account has no appointments (their address answers 404 or 403), a meeting becomes a task of the type
 "Appointment". The due date of a task can't be changed by a program: where it has to move, the task's name says so.
+
+A cancelled appointment is deleted. A task can't be: it is completed, and its name says why.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,18 +19,18 @@ from integrations.providers.followupboss.batch import write_each
 from integrations.providers.followupboss.custom_values import zone
 from integrations.providers.followupboss.marking import LOOK_BACK, marked, marker_of
 from integrations.providers.followupboss.newcomers import judged
-from integrations.records import Connection, FollowUp, Meeting, Written
+from integrations.records import Agreed, Connection, FollowUp, Meeting, Written
 from integrations.transport.classify import json_of
 
 APPOINTMENTS, TASKS = "appointments", "tasks"
 MEETING_TASK, FOLLOW_UP_TASK = "Appointment", "Follow Up"
 AS_TASK = f"{TASKS}/"
 """Beginning of the id of a meeting that became a task."""
+CANCELLED = "Cancelled: "
 NAME_ROOM = 255
 TEXT_ROOM = 10_000
 SAID_IN_ANY_CASE = "Follow Up Boss did not say where it keeps this. We will look it up."
 
-Agreed = Meeting | FollowUp
 Body = dict[str, Any]
 
 
@@ -54,6 +56,9 @@ class Appointments:
     def follow_up(self, follow_ups: Sequence[FollowUp]) -> list[Written]:
         return write_each(follow_ups, self._follow_up)
 
+    def cancel(self, meetings: Sequence[Agreed]) -> list[Written]:
+        return write_each(meetings, self._cancel)
+
     # --- meetings ---------------------------------------------------------------------------------------------------
 
     def _book(self, one: Meeting) -> Written:
@@ -70,7 +75,35 @@ class Appointments:
 
     def _as_task(self, one: Meeting) -> Written:
         known = one.crm_record_id.removeprefix(AS_TASK)
-        return self._save(TASKS, one, self._task(one, MEETING_TASK, one.starts_at), known=known, prefix=AS_TASK)
+        body = self._task(one, MEETING_TASK, one.starts_at) | ({"isCompleted": False} if one.renewed else {})
+        return self._save(TASKS, one, body, known=known, prefix=AS_TASK)
+
+    def _cancel(self, one: Agreed) -> Written:
+        known = one.crm_record_id or self._found(one)
+        if known.startswith(AS_TASK):
+            return self._cancel_task(one, known.removeprefix(AS_TASK))
+        if known:
+            self._api.request("DELETE", f"/{APPOINTMENTS}/{known}", repeatable=True, accept=(404, 410))
+        return Written(one.key)
+
+    def _found(self, one: Agreed) -> str:
+        """What an earlier try wrote, as one or as the other."""
+        if one.first_attempt_at is None:
+            return ""
+        task = self._find(TASKS, one, one.first_attempt_at)
+        return self._find(APPOINTMENTS, one, one.first_attempt_at) or (AS_TASK + task if task else "")
+
+    def _cancel_task(self, one: Agreed, task_id: str) -> Written:
+        try:
+            task = json_of(self._api.request("GET", f"/{TASKS}/{task_id}"))
+        except errors.Gone:
+            return Written(one.key)
+        name = str(task.get("name") or "") if isinstance(task, dict) else ""
+        if not name.startswith(CANCELLED):
+            title, _space, marker = name.rpartition(" ")
+            name = f"{_cut(CANCELLED + title, NAME_ROOM - len(marker) - 1)} {marker}"
+        self._api.request("PUT", f"/{TASKS}/{task_id}", json={"name": name, "isCompleted": True}, repeatable=True)
+        return Written(one.key, id=AS_TASK + task_id, url=self._url_of(one.record_id))
 
     def _have_no_appointments(self) -> bool:
         """Whether a refusal was about the address and not about this person."""
@@ -97,7 +130,7 @@ class Appointments:
         body = self._task(one, FOLLOW_UP_TASK, one.due_at)
         return self._save(TASKS, one, body, known=one.crm_record_id)
 
-    def _task(self, one: Agreed, kind: str, due: datetime) -> Body:
+    def _task(self, one: Meeting | FollowUp, kind: str, due: datetime) -> Body:
         """A task has no text: the marker stands at the end of its name."""
         user = self._agents.user_of(one)
         return {
@@ -115,7 +148,9 @@ class Appointments:
 
     # --- both -------------------------------------------------------------------------------------------------------
 
-    def _save(self, kind: str, one: Agreed, body: Body, *, known: str | None = None, prefix: str = "") -> Written:
+    def _save(
+        self, kind: str, one: Meeting | FollowUp, body: Body, *, known: str | None = None, prefix: str = ""
+    ) -> Written:
         record_id = one.crm_record_id if known is None else known
         if not record_id and one.first_attempt_at is not None:
             record_id = self._find(kind, one, one.first_attempt_at)
@@ -127,7 +162,7 @@ class Appointments:
             raise errors.OutcomeUnknown(SAID_IN_ANY_CASE)
         return Written(one.key, id=prefix + found, url=self._url_of(one.record_id), created=bool(made))
 
-    def _post(self, kind: str, one: Agreed, body: Body) -> Body:
+    def _post(self, kind: str, one: Meeting | FollowUp, body: Body) -> Body:
         try:
             answer = json_of(self._api.request("POST", f"/{kind}", json=body, repeatable=False))
         except (errors.Gone, errors.FixConfig) as refusal:
@@ -136,8 +171,9 @@ class Appointments:
             raise judged(self._api, one.record_id, refusal, sees_everybody=self._sees_everybody()) from refusal
         return answer if isinstance(answer, dict) else {}
 
-    def _put(self, kind: str, record_id: str, one: Agreed, body: Body) -> None:
-        changes = {key: value for key, value in body.items() if key not in {"personId", "type"}}
+    def _put(self, kind: str, record_id: str, one: Meeting | FollowUp, body: Body) -> None:
+        kept = {"personId", "type", *(["description"] if one.keeps_text else [])}
+        changes = {key: value for key, value in body.items() if key not in kept}
         answer = json_of(self._api.request("PUT", f"/{kind}/{record_id}", json=changes, repeatable=True))
         if kind == TASKS and isinstance(answer, dict) and not _is_due(answer, body):
             due = one.due_at if isinstance(one, FollowUp) else one.starts_at

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from integrations import errors, exchanges
-from integrations.records import FollowUp, Meeting, RecordWrite, Written
+from integrations.records import Agreed, RecordWrite, Written
 
-Write = TypeVar("Write", bound=RecordWrite | Meeting | FollowUp)
+Write = TypeVar("Write", bound=RecordWrite | Agreed)
 
 CONCERNS_EVERYTHING = frozenset({"account_expired", "system_not_registered", "foreign_host"})
 """Causes of a FixConfig that the next record would meet as well."""

@@ -73,7 +73,7 @@ class CallLog:
             event_id, created = self._events.log(call)
             return self._written(call, event_id, created=created)
         if call.crm_record_id:
-            self._update(call.crm_record_id, _changeable(call, self._connection.timezone))
+            self._update(call.crm_record_id, _correction(call, self._connection.timezone))
             return self._written(call, call.crm_record_id)
         if call.first_attempt_at is not None:
             found = self._find(call, since=call.first_attempt_at)
@@ -115,7 +115,7 @@ class CallLog:
         return answer if isinstance(answer, dict) else {}
 
     def _adopt(self, call: CallActivity, found: Mapping[str, Any]) -> Written:
-        wanted = _changeable(call, self._connection.timezone)
+        wanted = _correction(call, self._connection.timezone)
         changed = {key: value for key, value in wanted.items() if found.get(key) != value}
         if changed:
             self._update(str(found["id"]), changed)
@@ -177,6 +177,11 @@ def _changeable(call: CallActivity, timezone: str) -> dict[str, Any]:
         "recordingUrl": call.recording_url,
     }
     return {key: value for key, value in body.items() if value != ""}
+
+
+def _correction(call: CallActivity, timezone: str) -> dict[str, Any]:
+    body = _changeable(call, timezone)
+    return {name: value for name, value in body.items() if name != "note"} if call.keeps_text else body
 
 
 def _body(call: CallActivity, timezone: str) -> dict[str, Any]:

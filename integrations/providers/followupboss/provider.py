@@ -29,6 +29,7 @@ from integrations.providers.followupboss.values import Composer
 from integrations.providers.followupboss.writing import PeopleWriter
 from integrations.records import (
     Account,
+    Agreed,
     CallActivity,
     ChangePage,
     Connection,
@@ -267,6 +268,9 @@ class Provider(CrmProvider):
 
     def book_meetings(self, meetings: Sequence[Meeting]) -> list[Written]:
         return self._appointments.book(meetings)
+
+    def cancel_meetings(self, meetings: Sequence[Agreed]) -> list[Written]:
+        return self._appointments.cancel(meetings)
 
     def set_follow_ups(self, follow_ups: Sequence[FollowUp]) -> list[Written]:
         return self._appointments.follow_up(follow_ups)

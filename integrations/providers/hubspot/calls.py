@@ -14,14 +14,14 @@ from integrations import errors
 from integrations.providers.base import Api
 from integrations.providers.hubspot.association_types import type_spec
 from integrations.providers.hubspot.batches import Result, Stored, write_batch
-from integrations.providers.hubspot.forms import OWNER, Activity, Form
+from integrations.providers.hubspot.forms import CANCELED, MEETING_OUTCOME, OWNER, Activity, Form
 from integrations.providers.hubspot.linking import link_contacts
 from integrations.providers.hubspot.lookup import find_by_key, find_marked, mark
 from integrations.providers.hubspot.owners import Owners
 from integrations.providers.hubspot.properties import is_unique
 from integrations.providers.hubspot.relating import relate
 from integrations.providers.hubspot.texts import rich_text
-from integrations.records import Written
+from integrations.records import Agreed, Written
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,20 @@ class ActivityLog(Generic[Activity]):
         failed = relate(self._api, self._place.object_type, related) | failed
         return [self._written(key, results[key], failed.get(key)) for key in by_key]
 
+    def cancel(self, meetings: Sequence[Agreed]) -> list[Written]:
+        """They stay in HubSpot, with the outcome that says so. One that somebody deleted, or that never was, is a success."""
+        ids = {one.key: one.crm_record_id for one in meetings if one.crm_record_id}
+        lost: Sequence[Any] = [one for one in meetings if one.key not in ids]
+        ids |= self._find(lost)
+        results = self._send_inputs(
+            "update", {key: {"id": found, "properties": {MEETING_OUTCOME: CANCELED}} for key, found in ids.items()}
+        )
+        gone = {key for key, result in results.items() if isinstance(result, errors.Gone)}
+        return [
+            self._written(one.key, results[one.key], None) if one.key in results.keys() - gone else Written(one.key)
+            for one in meetings
+        ]
+
     def _written(self, key: str, result: Result, unlinked: errors.CrmError | None) -> Written:
         if isinstance(result, errors.CrmError):
             return Written(key, error=result)
@@ -81,7 +95,8 @@ class ActivityLog(Generic[Activity]):
         """Ids of what an earlier attempt wrote, as far as an upsert would miss it, or would undo what people changed."""
         hidden = [one for one in tried if self._may_hide(one)]
         found = find_marked(self._api, self._place, hidden)
-        keyed = [one.key for one in tried if self._form.set_once and self._upserts and one.key not in found]
+        settled = [one for one in tried if self._upserts and self._form.settled(one)]
+        keyed = [one.key for one in settled if one.key not in found]
         return found | (find_by_key(self._api, self._place, keyed) if keyed else {})
 
     def _may_hide(self, one: Activity) -> bool:
@@ -132,7 +147,8 @@ class ActivityLog(Generic[Activity]):
         if action == "upsert":
             return {"id": one.key, "idProperty": self._place.key_property, "properties": properties}
         if action == "update":
-            kept = {name: value for name, value in properties.items() if name not in self._form.set_once}
+            settled = self._form.settled(one)
+            kept = {name: value for name, value in properties.items() if name not in settled}
             return {"id": known_id, "properties": kept}
         contact = {"to": {"id": one.record_id}, "types": [type_spec((self._place.object_type, "contacts"))]}
         return {"properties": properties, "associations": [contact]}

@@ -19,6 +19,7 @@ MEETINGS = Place("meetings", "dialer_meeting_id", "hs_meeting_body")
 TASKS = Place("tasks", "dialer_task_id", "hs_task_body")
 STATUS = "COMPLETED"
 OWNER = "hubspot_owner_id"
+MEETING_OUTCOME, CANCELED = "hs_meeting_outcome", "CANCELED"
 
 
 class Form(ABC, Generic[Activity]):
@@ -29,6 +30,10 @@ class Form(ABC, Generic[Activity]):
     """Properties that people go on to change: not written a second time."""
     dispensable: ClassVar[frozenset[str]] = frozenset({OWNER})
     """Better an activity without these than none."""
+
+    def settled(self, one: Activity) -> frozenset[str]:
+        """Properties that an update leaves as they are."""
+        return self.set_once | {self.place.text_property} if one.keeps_text else self.set_once
 
     @abstractmethod
     def properties(self, one: Activity) -> Mapping[str, Any]:
@@ -70,7 +75,10 @@ class CallForm(Form[CallActivity]):
 class MeetingForm(Form[Meeting]):
     place = MEETINGS
     remembered = "meeting_upsert"
-    set_once = frozenset({"hs_meeting_outcome"})
+    set_once = frozenset({MEETING_OUTCOME})
+
+    def settled(self, one: Meeting) -> frozenset[str]:
+        return super().settled(one) - ({MEETING_OUTCOME} if one.renewed else set())
 
     def properties(self, one: Meeting) -> Mapping[str, Any]:
         return {
@@ -79,7 +87,7 @@ class MeetingForm(Form[Meeting]):
             "hs_meeting_start_time": moment(one.starts_at),
             "hs_meeting_end_time": moment(one.ends_at),
             "hs_meeting_location": line(one.location),
-            "hs_meeting_outcome": "SCHEDULED",
+            MEETING_OUTCOME: "SCHEDULED",
         }
 
     def text(self, one: Meeting) -> str:

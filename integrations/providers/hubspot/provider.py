@@ -29,6 +29,7 @@ from integrations.providers.hubspot.timeline import Timeline
 from integrations.providers.hubspot.writing import Tools, Writer, delete
 from integrations.records import (
     Account,
+    Agreed,
     CallActivity,
     ChangePage,
     Connection,
@@ -242,6 +243,9 @@ class Provider(CrmProvider):
 
     def book_meetings(self, meetings: Sequence[Meeting]) -> list[Written]:
         return self._meetings.log(meetings)
+
+    def cancel_meetings(self, meetings: Sequence[Agreed]) -> list[Written]:
+        return self._meetings.cancel(meetings)
 
     def set_follow_ups(self, follow_ups: Sequence[FollowUp]) -> list[Written]:
         return self._follow_ups.log(follow_ups)

@@ -13,6 +13,8 @@ Item = TypeVar("Item")
 
 SIZE = 200
 PATH = "/composite/sobjects"
+GONE_ALREADY = {"ENTITY_IS_DELETED", "NOT_FOUND", "INVALID_CROSS_REFERENCE_KEY"}
+"""Codes of a deletion that has nothing left to delete."""
 Records = Sequence[Mapping[str, Any]]
 Result = dict[str, Any]
 """{"id", "success", "errors", and for upserts "created"}"""

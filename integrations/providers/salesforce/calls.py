@@ -17,14 +17,14 @@ from typing import Any, Generic
 from integrations import errors
 from integrations.providers.base import Api
 from integrations.providers.salesforce import earlier, failures, task
-from integrations.providers.salesforce.batches import Collections, first_error
+from integrations.providers.salesforce.batches import GONE_ALREADY, Collections, first_error
 from integrations.providers.salesforce.forms import Activity, Form
 from integrations.providers.salesforce.heirs import heirs
 from integrations.providers.salesforce.ids import is_id, to_18
 from integrations.providers.salesforce.reading import Reader
 from integrations.providers.salesforce.schema import Schemas
 from integrations.providers.salesforce.users import Users
-from integrations.records import CallActivity, Connection, FollowUp, Meeting, Written
+from integrations.records import Agreed, CallActivity, Connection, FollowUp, Meeting, Written
 
 BATCH_SIZE = 200
 # Codes that an activity gets when its lead was converted, or its lead or contact merged into another.
@@ -99,6 +99,22 @@ class ActivityLog(Generic[Activity]):
                 raise
             self._learn_fields()  # a field that we remember was removed or hidden
             return self._write(activities, then)
+
+    def remove(self, agreed: Sequence[Agreed]) -> list[Written]:
+        """To the recycle bin; one without an id is looked for first. What is there already, or nowhere, is a success."""
+        drafts = [Draft[Any](one, one.crm_record_id, one.record_id) for one in agreed]
+        lost = [draft for draft in drafts if not draft.id]
+        if lost:
+            if not self._fields:
+                self._learn_fields()
+            self._find_earlier(lost)
+        there = [draft for draft in drafts if draft.id]
+        written = {one.key: Written(one.key) for one in agreed}
+        for draft, answer in zip(there, self._collections.delete([draft.id for draft in there]), strict=True):
+            failure = first_error(answer)
+            if not answer.get("success") and _code(failure) not in GONE_ALREADY:
+                written[draft.one.key] = Written(draft.one.key, draft.id, error=failures.of_record(failure))
+        return [written[one.key] for one in agreed]
 
     def _write(self, activities: Sequence[Activity], then: Then | None) -> list[Written]:
         if not self._fields:
@@ -212,7 +228,7 @@ class ActivityLog(Generic[Activity]):
     def _values(self, draft: Draft[Activity]) -> dict[str, Any]:
         fields = {name: size for name, size in self._fields.items() if name != "WhatId" or not draft.unrelated}
         values = self._form.build(draft.one, fields, draft.who_id, draft.owner_id, self._connection.timezone)
-        left_out = draft.left_out | self._form.set_once if draft.id else draft.left_out
+        left_out = draft.left_out | self._form.settled(draft.one) if draft.id else draft.left_out
         return {name: value for name, value in values.items() if name not in left_out}
 
     # --- mending ------------------------------------------------------------------------------------------------------

@@ -32,6 +32,10 @@ class Form(ABC, Generic[Activity]):
     def build(self, one: Activity, fields: Fields, who_id: str, owner_id: str, timezone: str) -> dict[str, Any]:
         """The values to write, limited to `fields`."""
 
+    def settled(self, one: Activity) -> frozenset[str]:
+        """Fields that an update leaves as they are."""
+        return self.set_once | {task.TEXT_FIELD} if one.keeps_text else self.set_once
+
     def not_before(self, one: Activity) -> datetime:
         """Earliest time that an earlier try can have been written."""
         return one.first_attempt_at or datetime.now(UTC)

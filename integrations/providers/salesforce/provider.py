@@ -46,6 +46,7 @@ from integrations.providers.salesforce.writing import BATCH_SIZE as WRITE_BATCH_
 from integrations.providers.salesforce.writing import RecordWriter
 from integrations.records import (
     Account,
+    Agreed,
     CallActivity,
     ChangePage,
     Connection,
@@ -283,6 +284,10 @@ class Provider(CrmProvider):
 
     def book_meetings(self, meetings: Sequence[Meeting]) -> list[Written]:
         return self._meetings.write(meetings)
+
+    def cancel_meetings(self, meetings: Sequence[Agreed]) -> list[Written]:
+        """An Event has no field that says "cancelled": it is deleted."""
+        return self._meetings.remove(meetings)
 
     def set_follow_ups(self, follow_ups: Sequence[FollowUp]) -> list[Written]:
         return self._follow_ups.write(follow_ups)

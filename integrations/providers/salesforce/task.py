@@ -13,6 +13,7 @@ KEY_FIELD = "Dialer_Call_Id__c"
 RECORDING_FIELD = "Dialer_Call_Recording_URL__c"
 FALLBACK_KEY_FIELD = "CallObject"
 CREATE_ONLY = "TaskSubtype"
+TEXT_FIELD = "Description"
 
 DESCRIPTION_SIZE = 32_000
 TEXT_SIZE = 255
@@ -84,8 +85,8 @@ def fitted(
     lines = [f"{WORDS.get(name, name)}: {value}" for name, value in left_over.items() if name not in _WORTHLESS_AS_TEXT]
     if agent_email and "OwnerId" not in kept:
         lines.append(f"Agent: {agent_email}")
-    if "Description" in fields:
-        kept["Description"] = describe(notes, [*lines, *more])
+    if TEXT_FIELD in fields:
+        kept[TEXT_FIELD] = describe(notes, [*lines, *more])
     return kept
 
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from integrations import errors
 from integrations.providers.base import Api
 from integrations.providers.salesforce import alike, failures, objects
-from integrations.providers.salesforce.batches import Collections, first_error
+from integrations.providers.salesforce.batches import GONE_ALREADY, Collections, first_error
 from integrations.providers.salesforce.drafts import Draft, Failure, by_type, one_of_each
 from integrations.providers.salesforce.ids import is_id, to_18
 from integrations.providers.salesforce.mending import Mender
@@ -29,7 +29,6 @@ SINGLE = (errors.FixData, errors.FixConfig, errors.Gone, errors.Stale)
 LEFT_OUT = (
     "Salesforce has no field {} that we may write, so it was left out. Create or show it there, or map another one."
 )
-GONE_ALREADY = {"ENTITY_IS_DELETED", "NOT_FOUND", "INVALID_CROSS_REFERENCE_KEY"}
 
 Results = dict[str, Written]
 Answer = tuple[Draft, dict[str, Any]]

@@ -9,7 +9,7 @@ import pytest
 from integrations import errors
 from integrations.providers.followupboss.marking import marker_of
 from integrations.providers.followupboss.sandbox import seed
-from integrations.records import FollowUp, Meeting
+from integrations.records import Agreed, FollowUp, Meeting
 from integrations.sandbox.server import SandboxServer
 from tests.providers.followupboss.conftest import Connect
 from tests.providers.followupboss.test_calls import call
@@ -64,6 +64,22 @@ def test_an_account_without_appointments_gets_a_task_once(
     assert written.id == again.id == later.id == f"tasks/{task['id']}"
     assert (task["type"], task["dueDateTime"]) == ("Appointment", "2026-12-01T09:00:00Z")
     assert task["name"] == f"Longer demo {marker_of('c-1:meeting')}"
+
+
+def test_a_meeting_that_became_a_task_is_completed_when_it_is_cancelled(
+    server: SandboxServer, connected: Connect
+) -> None:
+    server.service.faults.set([{"kind": "no_appointments", "match": "appointments"}])
+    (written,) = connected()[0].book_meetings([meeting()])
+    order = Agreed(key="c-1:meeting", object_type="people", record_id="1001", crm_record_id=written.id)
+    for _time in range(2):
+        (cancelled,) = connected()[0].cancel_meetings([order])
+        assert (cancelled.id, cancelled.error) == (written.id, None)
+    (task,) = held(server, "tasks")
+    assert (task["name"], task["isCompleted"]) == (f"Cancelled: Demo {marker_of('c-1:meeting')}", True)
+    connected()[0].book_meetings([meeting(crm_record_id=written.id, renewed=True)])
+    (task,) = held(server, "tasks")
+    assert (task["name"], task["isCompleted"]) == (f"Demo {marker_of('c-1:meeting')}", False)
 
 
 def test_a_person_who_is_gone_is_no_reason_to_give_up_appointments(server: SandboxServer, connected: Connect) -> None:

@@ -51,6 +51,13 @@ class Appointments(Activities):
             return refuse(400, str(problem))
         return Answer(200, self.change_activity(COLLECTION, one, {**changes, "personId": person_id}))
 
+    @route("DELETE", "/v1/appointments/{one_id}")
+    def delete_appointment(self, request: Request, one_id: str) -> Answer:
+        if self._absent(request) or self.visible_activity(COLLECTION, one_id) is None:
+            return refuse(404, "Appointment not found.")
+        self.remove_activity(COLLECTION, one_id)
+        return Answer(204)
+
     def _absent(self, request: Request) -> Answer | None:
         dial = self.faults.draw(request.method, request.path, "no_appointments")
         return refuse(403 if dial.status == 403 else 404, "Not available.") if dial else None

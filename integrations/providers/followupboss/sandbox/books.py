@@ -65,4 +65,5 @@ def _appointment(one: Document) -> Agreed:
 def _task(one: Document) -> Agreed:
     title, _, key = str(one.get("name") or "").rpartition(" ")
     at = one.get("dueDateTime") or one.get("dueDate") or ""
-    return Agreed(key, str(one["personId"]), title, at, owner=str(one.get("assignedUserId") or ""))
+    owner, done = str(one.get("assignedUserId") or ""), bool(one.get("isCompleted"))
+    return Agreed(key, str(one["personId"]), title, at, owner=owner, cancelled=done and title.startswith("Cancelled"))

@@ -56,6 +56,7 @@ class Books(Records):
                 one["properties"]["hs_timestamp"],
                 text=one["properties"].get(text, ""),
                 owner=one["properties"].get("hubspot_owner_id", ""),
+                cancelled=one["properties"].get("hs_meeting_outcome") == "CANCELED",
             )
             for one in self.store.all(kind)
             if not one["archived"]
