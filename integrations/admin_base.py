@@ -6,21 +6,20 @@ pages fit: who works for one tenant neither sees nor chooses a tenant, support s
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, cast
 from uuid import UUID
 
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.contrib.admin import ShowFacets, SimpleListFilter
 from django.contrib.admin.checks import ModelAdminChecks
 from django.contrib.admin.utils import flatten_fieldsets, unquote
 from django.core.exceptions import ValidationError
-from django.core.paginator import Paginator
 from django.db import models
 from django.db.models import F, Field, Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import action
 from unfold.enums import ActionVariant
@@ -29,22 +28,17 @@ from integrations import audit, tenancy
 from integrations.access import OnlyToChange, may_change_in
 from integrations.admin_forms import JsonText, TenantForm, Textarea
 from integrations.admin_html import page_url
+from integrations.admin_lists import CappedPaginator, ShortList, tick_box
 from integrations.tenancy import InScope
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
-    from django.contrib.admin.views.main import ChangeList
 
     ThemedAdmin: TypeAlias = ModelAdmin[Any]
-    AnyPaginator: TypeAlias = Paginator[Any]
 else:
-    AnyPaginator = Paginator
     from unfold.admin import ModelAdmin as ThemedAdmin
-    from unfold.views import ChangeList
 
 SECRET_COLUMNS = ("access_token", "refresh_token", "secrets")
-LONGEST_LIST = 10_000
-"""Rows that a list pages through. Further down nobody looks: there is the search."""
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -91,24 +85,6 @@ SECRET_FIELDS = frozenset(
         "password",
     }
 )
-
-
-class CappedPaginator(AnyPaginator):
-    """Counts no further than the longest list, so that a list of millions opens at once."""
-
-    @cached_property
-    def count(self) -> int:
-        rows: Any = self.object_list
-        return int(rows.order_by()[:LONGEST_LIST].count()) if isinstance(rows, QuerySet) else super().count
-
-
-class ShortList(ChangeList):
-    """Without a filter the rows found are all there are: no need to count again, nor to offer to show all."""
-
-    def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
-        if not self.has_active_filters and not self.query:
-            self.full_result_count = self.result_count
 
 
 class AdminPage(ThemedAdmin):
@@ -175,7 +151,7 @@ class AdminPage(ThemedAdmin):
             return False
         return bool(super().lookup_allowed(lookup, value, request))
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ShortList]:
         return ShortList
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
@@ -190,6 +166,10 @@ class AdminPage(ThemedAdmin):
         return queryset.filter(any_of(self.model, self.exact_search, term)), False
 
     # --- showing --------------------------------------------------------------------------------------------------
+
+    @admin.display(description="")
+    def action_checkbox(self, obj: Model) -> SafeString:
+        return tick_box(obj.pk)
 
     def panels(self, request: HttpRequest, row: Any) -> Sequence[Panel]:
         """Tables to show below the form."""

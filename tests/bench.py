@@ -8,11 +8,12 @@ import os
 import platform
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -87,10 +88,12 @@ def main(arguments: Sequence[str]) -> int:
     django.setup()
     started = time.monotonic()
     with bench_table.overhearing(sys.stdout, AIMS):
-        _run(names)
+        failed = _run(names)
     took = time.monotonic() - started
     _tell(asked, took)
-    return 0
+    for one in failed:
+        print(f"FAILED  {one}")
+    return 1 if failed else 0
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -106,18 +109,27 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _run(names: Sequence[str]) -> None:
-    """All on one database of their own."""
-    from django.conf import settings
-    from django.test.utils import get_runner, setup_test_environment
+def _run(names: Sequence[str]) -> list[str]:
+    """All on one database of their own. Gives what went wrong: one that fails leaves the others their table."""
+    from django.template.base import Template
+    from django.test.utils import setup_test_environment
 
+    from tests.bench_database import own_database
+
+    template: Any = Template
+    bare = template._render
     setup_test_environment()
-    with ExitStack() as stack:
-        for database, old_name, _destroy in get_runner(settings)(verbosity=0, interactive=False).setup_databases():
-            stack.callback(database.creation.destroy_test_db, old_name, verbosity=0)
+    template._render = bare  # that of the tests copies the whole context for each template
+    failed = []
+    with own_database():
         for name in names:
             module, _, function = BENCHES[name].partition(":")
-            getattr(import_module(module), function)()
+            try:
+                getattr(import_module(module), function)()
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - told below, with the exit code
+                traceback.print_exc()
+                failed.append(f"{name}: {type(error).__name__}: {error}")
+    return failed
 
 
 def _tell(asked: argparse.Namespace, took: float) -> None:

@@ -7,15 +7,19 @@ the installation grows with them: of a million contacts hang 100,000 dead jobs, 
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import connection as database
 from django.db import transaction
 from django.test.utils import CaptureQueriesContext
 
 from tests.bench_table import Figure, percentiles, say
+
+if TYPE_CHECKING:
+    from tests.bench_pages import Asked
 
 SIZES = [
     (int(contacts), int(tenants))
@@ -33,7 +37,6 @@ LOOKED_UP = 200
 
 def bench_growth() -> None:
     """Curves: one line for each thing and size, with its pace of that at the first size; then every page at the last size."""
-    from tests.bench_pages import PAGES
     from tests.bench_world import grow
 
     first: dict[str, float] = {}
@@ -41,7 +44,7 @@ def bench_growth() -> None:
         took = grow(contacts, tenants)
         print(f"growth     {contacts:,} contacts, {tenants:,} tenants, made in {took:.0f} s", flush=True)
         _curves(f"{contacts:,} × {tenants:,}", first, last=(contacts, tenants) == SIZES[-1])
-    _pages(tuple(PAGES))
+    _pages()
 
 
 def _curves(size: str, first: dict[str, float], *, last: bool) -> None:
@@ -70,19 +73,37 @@ def _measured(work: Callable[[], object]) -> tuple[list[float], int]:
     return times, len(seen)
 
 
-def _pages(names: tuple[str, ...]) -> None:
-    from tests.bench_pages import MOST_MS, MOST_QUERIES, ask
+def _pages() -> None:
+    """The named ones each by itself. Of those that the registry has besides, only the dearest, and whichever is over a limit."""
+    from tests.bench_found import found, meet
+    from tests.bench_pages import addresses, as_served, ask, people
 
-    for asked in ask(names, TIMES):
-        if asked.status >= 400:
-            raise RuntimeError(f"{asked.page} answered {asked.status}.")
-        p50, p95, p99 = percentiles(asked.times)
-        say(
-            Figure(
-                "growth", f"{asked.page} ({asked.who})", rate=1000 / median(asked.times), p50=p50, p95=p95, p99=p99,
-                work=asked.work, most=MOST_MS, count=asked.queries, highest=MOST_QUERIES,
-            )
-        )  # fmt: skip
+    named = addresses()
+    meet()
+    clients = people()
+    others = {who: found(client, set(named.values())) for who, client in clients.items()}
+    with as_served():
+        for who, client in clients.items():
+            for asked in ask(named, client, who, TIMES):
+                say(_figure(asked))
+            seen = [_figure(asked) for asked in ask(others[who], client, who, 2)]
+            for one in seen:
+                if one.is_under:
+                    say(one)
+            dearest = max(seen, key=lambda one: one.work or 0.0)
+            say(replace(dearest, what=f"dearest of {len(seen)} others: {dearest.what}"))
+
+
+def _figure(asked: "Asked") -> Figure:
+    from tests.bench_pages import MOST_MS, MOST_QUERIES
+
+    if asked.status >= 400:
+        raise RuntimeError(f"{asked.page} answered {asked.status} to {asked.who}.")
+    p50, p95, p99 = percentiles(asked.times)
+    return Figure(
+        "growth", f"{asked.page} ({asked.who})", rate=1000 / median(asked.times), p50=p50, p95=p95, p99=p99,
+        work=asked.work, most=MOST_MS, count=asked.queries, highest=MOST_QUERIES,
+    )  # fmt: skip
 
 
 # --- the things ---------------------------------------------------------------------------------------------------------

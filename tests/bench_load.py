@@ -35,25 +35,25 @@ def bench_load() -> None:
 
 def bench_admin() -> None:
     """The pages that people open most, for somebody of one tenant and for support."""
-    from tests.bench_pages import FEW, MOST_MS, MOST_QUERIES, PAGES, measured, people, rows
+    from tests.bench_pages import FEW, MOST_MS, MOST_QUERIES, addresses, as_served, measured, people
     from tests.bench_world import grow
 
     grow(CONTACTS, TENANTS)
-    ids = rows()
-    for who, client in people().items():
-        for name in FEW:
-            half = max(1, TIMES // 2)
-            first, floor = measured(client, who, name, PAGES[name].format(**ids), half), _floor(client, name, half)
-            second = measured(client, who, name, PAGES[name].format(**ids), half)
-            ours = first.times + second.times
-            p50, p95, p99 = percentiles(ours)
-            say(
-                Figure(
-                    "page", f"{name} ({who})", ratio=median(floor) / p50, of="plain admin", rate=1000 / p50,
-                    p50=p50, p95=p95, p99=p99,
-                    work=(first.work + second.work) / 2, most=MOST_MS, count=first.queries, highest=MOST_QUERIES,
-                )
-            )  # fmt: skip
+    pages, clients = addresses(), people()
+    half = max(1, TIMES // 2)
+    with as_served():
+        for who, client in clients.items():
+            for name in FEW:
+                first, floor = measured(client, who, name, pages[name], half), _floor(client, name, half)
+                second = measured(client, who, name, pages[name], half)
+                p50, p95, p99 = percentiles(first.times + second.times)
+                say(
+                    Figure(
+                        "page", f"{name} ({who})", ratio=median(floor) / p50, of="plain admin", rate=1000 / p50,
+                        p50=p50, p95=p95, p99=p99,
+                        work=(first.work + second.work) / 2, most=MOST_MS, count=first.queries, highest=MOST_QUERIES,
+                    )
+                )  # fmt: skip
 
 
 def _floor(client: Client, name: str, times: int) -> list[float]:

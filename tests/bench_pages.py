@@ -2,16 +2,19 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from django.db import connection as database
-from django.test import Client
+from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 
 MOST_MS, MOST_QUERIES = 200.0, 15
+FIRST = "bench-0"
+"""The tenant with most of the rows."""
 
 PAGES: dict[str, str] = {
     "first page": "/admin/",
@@ -76,7 +79,7 @@ def people() -> dict[str, Client]:
     from tests import factories
 
     with tenancy.everyone():
-        tenant = Tenant.objects.get(slug="bench-0")
+        tenant = Tenant.objects.get(slug=FIRST)
     made: dict[str, Callable[[], Any]] = {
         "admin-of-bench-0": lambda: factories.tenant_admin(tenant), "support": factories.support,
     }  # fmt: skip
@@ -105,12 +108,32 @@ def rows() -> dict[str, Any]:
     return found
 
 
-def ask(names: Sequence[str], times: int) -> Iterator[Asked]:
-    """Each page once to warm up and to count, then so many times."""
+def addresses() -> dict[str, str]:
+    """Of the pages with a name."""
     ids = rows()
-    for who, client in people().items():
-        for name in names:
-            yield measured(client, who, name, PAGES[name].format(**ids), times)
+    return {name: address.format(**ids) for name, address in PAGES.items()}
+
+
+@contextmanager
+def as_served() -> Iterator[None]:
+    """As a web process answers: behind row-level security, and without the notes that Django takes for developers."""
+    from integrations.row_security import role
+
+    options = database.settings_dict["OPTIONS"]
+    database.close()
+    options["assume_role"] = role()
+    try:
+        with override_settings(DEBUG=False):
+            yield
+    finally:
+        del options["assume_role"]
+        database.close()
+
+
+def ask(pages: Mapping[str, str], client: Client, who: str, times: int) -> Iterator[Asked]:
+    """Each page twice to warm up and to count, then so many times."""
+    for name, address in pages.items():
+        yield measured(client, who, name, address, times)
 
 
 def measured(client: Client, who: str, name: str, url: str, times: int) -> Asked:

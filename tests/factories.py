@@ -546,9 +546,9 @@ def _make(model: type[M], **fields: Any) -> M:
 World = dict[type[Model], Any]
 
 
-def world(owner: Tenant) -> World:
+def world(owner: Tenant, provider: str = "hubspot") -> World:
     """One row of every model that the admin shows, by model: the tenant's own, and one of what belongs to nobody."""
-    first = connection(owner)
+    first = connection(owner, provider)
     grace = contact(owner)
     linked, called = link(first, grace), call(owner, grace)
     told = dialer_endpoint(owner)

@@ -29,7 +29,7 @@ def ensure() -> str:
             for other in made:
                 _drop(cursor, other)
             cursor.execute(f'CREATE DATABASE "{name}"')
-            with _connected_to(name):
+            with connected_to(name):
                 call_command("migrate", verbosity=0, interactive=False)
             # Only a whole one is a template; what a killed process left is made again.
             cursor.execute(f'ALTER DATABASE "{name}" IS_TEMPLATE true')
@@ -42,7 +42,7 @@ def _drop(cursor: Any, name: str) -> None:
 
 
 @contextmanager
-def _connected_to(name: str) -> Iterator[None]:
+def connected_to(name: str) -> Iterator[None]:
     before = connection.settings_dict["NAME"]
     connection.close()
     connection.settings_dict["NAME"] = name

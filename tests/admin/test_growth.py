@@ -8,8 +8,10 @@ from django.contrib.auth.models import User
 from django.db import connection as database
 from django.db.models import QuerySet
 from django.test import Client
+from unfold.admin import checkbox
 
 from integrations import tenancy
+from integrations.admin_lists import tick_box
 from integrations.exchanges_reading import about_record
 from integrations.models import ApiExchange, CrmConnection, Tenant
 from sync import causes_counting, urgency
@@ -60,6 +62,78 @@ def test_who_works_for_a_tenant_is_asked_for_groups_and_rights_once(ours: Any, s
         assert not is_support(person)
         assert person.get_group_permissions() == User.objects.get(pk=person.pk).get_group_permissions()
         assert person.has_perm("sync.view_contact")
+
+
+# --- long lists -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def people(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> list[Contact]:
+    """Three, of whom a list shows all, and is no longer than that."""
+    monkeypatch.setattr("integrations.admin_lists.LONGEST_LIST", 3)
+    named = (("Adams", "Zoo"), ("Brown", "Yard"), ("Clark", "Xylo"))
+    return [factories.contact(tenant, last_name=name, company=company) for name, company in named]
+
+
+BY_COMPANY = "?o=2"
+
+
+def test_a_list_is_sorted_by_any_column(people: list[Contact], support_client: Client) -> None:
+    people[0].delete()
+    shown = pages.html(support_client, pages.page(Contact, "changelist") + BY_COMPANY)
+    assert shown.index("Clark") < shown.index("Brown")
+
+
+def test_a_list_of_very_many_keeps_its_order_and_says_so(people: list[Contact], support_client: Client) -> None:
+    address = pages.page(Contact, "changelist")
+    shown = pages.html(support_client, address + BY_COMPANY)
+    assert shown.index("Adams") < shown.index("Brown") < shown.index("Clark")
+    assert "too long to be sorted" in shown
+    assert "?o=" not in pages.html(support_client, address), "offers to sort what is not sorted"
+
+
+def test_what_a_search_finds_is_sorted_however_many_there_are(people: list[Contact], support_client: Client) -> None:
+    factories.contact(people[0].tenant, last_name="Clark", company="Aba")
+    shown = pages.html(support_client, pages.page(Contact, "changelist") + f"{BY_COMPANY}&q=Clark")
+    assert shown.index("Aba") < shown.index("Xylo")
+
+
+def test_a_long_list_of_jobs_is_still_turned_round(tenant: Tenant, support_client: Client, monkeypatch: Any) -> None:
+    monkeypatch.setattr("integrations.admin_lists.LONGEST_LIST", 2)
+    first, *_others = (factories.dead_job(factories.connection(tenant, one)) for one in ("hubspot", "salesforce"))
+    shown = pages.html(support_client, pages.page(SyncJob, "changelist") + "?o=1")
+    assert shown.index(f"#{first.pk}<") < shown.index(f"#{_others[0].pk}<")
+
+
+def test_the_way_back_from_a_row_leads_to_the_list_as_it_was(people: list[Contact], support_client: Client) -> None:
+    address = pages.page(Contact, "changelist")
+    shown = pages.html(support_client, f"{address}?presence=here")
+    row = pages.page(Contact, "change", people[0].pk) + "?_changelist_filters=presence%3Dhere"
+    assert f'href="{row}"' in shown
+    assert f'href="{address}?presence=here"' in pages.html(support_client, row)
+
+
+def test_the_heads_of_a_list_are_made_once_for_all_rows(
+    people: list[Contact], support_client: Client, monkeypatch: Any
+) -> None:
+    from unfold.templatetags import unfold_list
+
+    made: list[str] = []
+    label_of = unfold_list.label_for_field
+
+    def noted(name: Any, *more: Any, **options: Any) -> Any:
+        made.append(str(name))
+        return label_of(name, *more, **options)
+
+    monkeypatch.setattr(unfold_list, "label_for_field", noted)
+    pages.html(support_client, pages.page(Contact, "changelist"))
+    assert made
+    assert len(made) == len(set(made))
+
+
+def test_a_tick_box_is_the_themes_own() -> None:
+    assert tick_box("5") == checkbox.render("_selected_action", "5")
+    assert "<" not in tick_box('"><b').removeprefix("<input")
 
 
 # --- indexes ------------------------------------------------------------------------------------------------------------

@@ -152,7 +152,7 @@ def _fill(ours: World) -> None:
 
 
 def test_a_list_offers_no_more_than_its_longest_length(root_client: Client, tenant: Tenant, monkeypatch: Any) -> None:
-    monkeypatch.setattr("integrations.admin_base.LONGEST_LIST", 3)
+    monkeypatch.setattr("integrations.admin_lists.LONGEST_LIST", 3)
     for number in range(5):
         factories.contact(tenant, last_name=f"Number {number}")
     assert "3 contacts" in " ".join(pages.html(root_client, pages.page(Contact, "changelist")).split())
