@@ -5,10 +5,10 @@ doesn't know prepared statements sets DATABASE_PREPARED to false; then these sta
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, cast
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.backends.postgresql.base import ServerBindingCursor
 from psycopg import Pipeline
 
@@ -31,6 +31,16 @@ def rows(statement: str, params: Any) -> Sequence[tuple[Any, ...]]:
     with _cursor(connections[DEFAULT_DB_ALIAS]) as sql:
         sql.execute(statement, params)
         found: Sequence[tuple[Any, ...]] = sql.fetchall()
+        return found
+
+
+def alone(statement: str, params: Any) -> tuple[Any, ...]:
+    """The row of a statement that is a transaction by itself: inside a longer one its locks would hold up every other process."""
+    wrapper = connections[DEFAULT_DB_ALIAS]
+    # Only there Django has to be asked whether that is a test's: by itself the statement needs no BEGIN and no COMMIT.
+    with transaction.atomic(durable=True) if wrapper.in_atomic_block else nullcontext(), _cursor(wrapper) as sql:
+        sql.execute(statement, params)
+        found: tuple[Any, ...] = sql.fetchone()
         return found
 
 

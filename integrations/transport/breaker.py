@@ -4,7 +4,7 @@ Five failures in a row open it: nobody asks for a minute. Then one process, and 
 the breaker or opens it for another minute. Being told to slow down is not a failure, nor is a refused record.
 """
 
-from django.db import connection, transaction
+from integrations import prepared
 
 FAILURES_TO_OPEN = 5
 SECONDS_OPEN = 60.0
@@ -14,15 +14,21 @@ PROBE_SECONDS = 150.0
 
 def enter(connection_id: str) -> float:
     """0 when the request may go, else the seconds until it is worth asking again."""
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute("SELECT dialbridge_breaker_enter(%s, %s, %s)", [connection_id, SECONDS_OPEN, PROBE_SECONDS])
-        row = cursor.fetchone()
-    return float(row[0])
+    [wait] = prepared.alone(
+        "SELECT dialbridge_breaker_enter(%s::uuid, %s::float8, %s::float8)",
+        [connection_id, SECONDS_OPEN, PROBE_SECONDS],
+    )
+    return float(wait)
+
+
+LEAVE = "dialbridge_breaker_leave(%(connection)s::uuid, %(healthy)s::bool, %(to_open)s::int, %(error)s::text)"
+
+
+def told(*, healthy: bool, error: str = "") -> dict[str, bool | int | str]:
+    """What LEAVE is told."""
+    return {"healthy": healthy, "to_open": FAILURES_TO_OPEN, "error": error[:500]}
 
 
 def leave(connection_id: str, *, healthy: bool, error: str = "") -> None:
     """Reports how the request went."""
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT dialbridge_breaker_leave(%s, %s, %s, %s)", [connection_id, healthy, FAILURES_TO_OPEN, error[:500]]
-        )
+    prepared.alone(f"SELECT {LEAVE}", {"connection": connection_id, **told(healthy=healthy, error=error)})

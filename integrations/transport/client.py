@@ -19,12 +19,12 @@ from integrations import errors, exchanges
 from integrations.exchanges import Exchange
 from integrations.providers.base import CrmProvider
 from integrations.records import Credential, RateLimit
-from integrations.transport import breaker, limits, retry, usage
+from integrations.transport import breaker, limits, outcome, retry, usage
 from integrations.transport.classify import retry_after
 from integrations.transport.hosts import check_url
 from integrations.transport.limits import Share
 from integrations.transport.reading import read_whole
-from integrations.transport.tokens import fresh_credential, refuse_connection
+from integrations.transport.tokens import Opened, fresh_credential, refuse_connection
 
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 30.0
@@ -85,6 +85,7 @@ class CrmApi:
         self._limits = {limit.bucket: limit for limit in configured_limits(provider, settings)}
         self._shared = frozenset(limit.bucket for limit in provider.default_limits if limit.shared)
         self._secrets = tuple(secrets)
+        self._opened = Opened()
         self._budget, self._zone = usage.budget_of(settings), zone
         self._session = requests.Session()
         self._session.trust_env = False  # a .netrc must not replace our own credentials
@@ -129,7 +130,7 @@ class CrmApi:
 
     def _attempt(self, order: "_Order", *, refused: str = "", renewals: int = RENEWALS) -> requests.Response:
         """One try, and another with a renewed token while the token is refused; in the end the connection is stopped."""
-        credential = fresh_credential(self.connection_id, self.provider, refused=refused)
+        credential = fresh_credential(self.connection_id, self.provider, refused=refused, opened=self._opened)
         try:
             return self._send(order, credential)
         except errors.Reconnect as refusal:
@@ -183,7 +184,7 @@ class CrmApi:
         if known:
             known += [limit for limit in self._limits.values() if limit.shared and limit.bucket not in buckets]
             self._ask_day()
-        slot = limits.take(
+        slot = limits.wait_for_turn(
             str(self.connection_id),
             known,
             max_wait=self.patience.turn,
@@ -194,8 +195,6 @@ class CrmApi:
             raise errors.Throttled(
                 f"This connection has used its share of requests to {self.provider.label} for now.", after=-slot.wait
             )
-        if slot.wait > 0:
-            time.sleep(slot.wait)
 
     def _ask_day(self) -> None:
         now = timezone.now()
@@ -224,9 +223,8 @@ class CrmApi:
         sent: bool,
     ) -> errors.Retry:
         self.calls += 1
-        breaker.leave(str(self.connection_id), healthy=False, error=type(error).__name__)
-        work = self.patience.share.work
-        usage.count(self.connection_id, seconds=time.monotonic() - started, failed=True, work=work)
+        counted = usage.counted(seconds=time.monotonic() - started, failed=True, work=self.patience.share.work)
+        outcome.tell(self.connection_id, healthy=False, error=type(error).__name__, counted=counted)
         kind = errors.OutcomeUnknown if sent else errors.Retry
         problem = kind(f"{self.provider.label} gave no answer.", detail=f"{type(error).__name__}: {error}")
         self._note(prepared, None, problem, started, credential)
@@ -246,18 +244,22 @@ class CrmApi:
             problem.hide(credential.hidden_texts())
         throttled = isinstance(problem, errors.Throttled)
         stumbled = isinstance(problem, errors.Retry) and not throttled and _is_outage(response)
-        breaker.leave(str(self.connection_id), healthy=not stumbled, error=problem.message if problem else "")
         hints = self.provider.rate_hints(response, buckets)
-        limits.learn(str(self.connection_id), hints, shared=self._shared)
-        if buckets:  # what counts in no bucket is no API request: a held poll of a stream
-            usage.count(
-                self.connection_id,
-                seconds=time.monotonic() - started,
-                status=str(response.status_code),
-                failed=stumbled,
-                throttled=throttled,
-                work=self.patience.share.work,
-            )
+        counted = usage.counted(
+            seconds=time.monotonic() - started,
+            status=str(response.status_code),
+            failed=stumbled,
+            throttled=throttled,
+            work=self.patience.share.work,
+        )
+        outcome.tell(
+            self.connection_id,
+            healthy=not stumbled,
+            error=problem.message if problem else "",
+            hints=hints,
+            shared=self._shared,
+            counted=counted if buckets else None,  # what counts in no bucket is no API request: a held poll of a stream
+        )
         if buckets or problem is not None:
             self._note(response.request, response, problem, started, credential, streamed=order.stream)
         if problem is None:

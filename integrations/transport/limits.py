@@ -1,24 +1,33 @@
 """A sliding window per bucket, exact across all processes and machines, on the database's clock.
 
 The row keeps the planned send times of the last `quota` requests. Taking a slot reserves the first moment at which the oldest
-of them has left the window, and says how long to wait for it; a wait that is too long reserves nothing. The vendor's answers
-steer it: a learned quota replaces the configured one, requests of other programs that the headers betray are booked as if
-they were ours, and a 429 closes the bucket until the vendor's own time.
+of them has left the window, and says how long to wait for it; a wait that is too long reserves nothing. A request that counts in
+several buckets has one moment in all of them. The vendor's answers steer it: a learned quota replaces the configured one, requests
+of other programs that the headers betray are booked as if they were ours, and a 429 closes the bucket until the vendor's own time.
+
+The vendor counts when a request arrives. So each fills its window a little longer than the vendor says (`margin`), and who is later
+than that allows, because the machine was busy, is planned anew before it leaves (`wait_for_turn`).
 
 Every request is made for some kind of work, and each kind may fill a quota only up to its share. What is left beyond the
 share is kept for more urgent work even when there is none: a load is then as fast on a busy day as on a quiet one.
 """
 
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from django.db import connection, transaction
-
+from integrations import prepared
 from integrations.records import RateHint, RateLimit
 
-MARGIN_SECONDS = 0.03
-"""Added to every window: two requests may be closer together on arrival than they were on departure."""
+SHORT = 2.0
+"""Seconds. Within a wait others are planned on top of requests that have not left yet, and may leave late. So in windows as short
+as this whoever has waited asks once more."""
+TRIES = 5
+"""Where the machine is never in time, it is better to be late than to stay."""
+LAST_PATIENCE = 0.1
+"""Seconds beyond its patience that a request which waited already waits for being planned anew."""
 
 GAUGE_SECONDS = 3600
 """Longer windows are daily quotas; their requests are not remembered one by one."""
@@ -54,37 +63,86 @@ class Slot:
 
     bucket: str
     wait: float
+    at: float = 0.0
+    """The moment on the database's clock."""
+    queued: float = 0.0
+    """Seconds that the database let us wait before it reckoned."""
 
 
 def bucket_key(connection_id: str, bucket: str) -> str:
     return f"{connection_id}:{bucket}"
 
 
+def margin(seconds: float) -> float:
+    """What is added to a window: two requests may be so much closer together on arrival than they were on departure."""
+    return 0.02 + 0.02 * seconds
+
+
+_TAKE = """
+SELECT wait, send, queued, fullest FROM dialbridge_take_slots(
+    %s::text[], %s::uuid[], %s::int[], %s::float8[], %s::float8, %s::bool, %s::int, %s::float8
+)
+"""
+
+
 def take(
-    connection_id: str, limits: Sequence[RateLimit], *, max_wait: float, urgent: bool = False, share: Share = OTHER
+    connection_id: str,
+    limits: Sequence[RateLimit],
+    *,
+    max_wait: float,
+    urgent: bool = False,
+    share: Share = OTHER,
+    instead_of: Slot | None = None,
 ) -> Slot:
-    """Reserves one request in every bucket, and gives the longest wait, or the first refusal.
+    """Reserves a request at the first moment that suits all its buckets, `instead_of` the one that it had.
 
     An `urgent` one may take a slot of the share that others leave free; see `sql.RESERVED`.
     """
-    longest = Slot("", 0.0)
-    for limit in limits:
-        wait = _take_one(connection_id, limit, max_wait, urgent=urgent, share=share)
-        if wait < 0:
-            return Slot(limit.bucket, wait)
-        if wait > longest.wait:
-            longest = Slot(limit.bucket, wait)
-    return longest
+    if not limits:
+        return Slot("", 0.0)
+    rows = [_row(connection_id, limit.bucket, shared=limit.shared) for limit in limits]
+    terms = [
+        [key for key, _owner in rows],
+        [owner for _key, owner in rows],
+        [limit.limit for limit in limits],
+        [limit.seconds for limit in limits],
+        max_wait,
+        urgent,
+        share.window,
+        instead_of.at if instead_of else None,
+    ]
+    wait, at, queued, fullest = prepared.alone(_TAKE, terms)
+    return Slot((fullest or "").rpartition(":")[2], wait, at, queued)
 
 
-def _take_one(connection_id: str, limit: RateLimit, max_wait: float, *, urgent: bool, share: Share) -> float:
-    key, owner = _row(connection_id, limit.bucket, shared=limit.shared)
-    params = [key, owner, limit.limit, limit.seconds + MARGIN_SECONDS, max_wait]
-    if urgent:
-        wait = _call("SELECT dialbridge_take_reserved(%s, %s, %s, %s, %s)", params)
-        if wait >= 0:
-            return wait
-    return _call("SELECT dialbridge_take_share(%s, %s, %s, %s, %s, %s)", [*params, share.window])
+def wait_for_turn(
+    connection_id: str, limits: Sequence[RateLimit], *, max_wait: float, urgent: bool = False, share: Share = OTHER
+) -> Slot:
+    """Returns when the request may leave, or with the slot that it could not have."""
+    ends = time.monotonic() + max_wait
+    slot: Slot | None = None
+    for _again in range(TRIES):
+        asked = time.monotonic()
+        patience = max(ends - asked, LAST_PATIENCE if slot else max_wait)
+        slot = take(connection_id, limits, max_wait=patience, urgent=urgent, share=share, instead_of=slot)
+        if slot.wait > 0:
+            time.sleep(slot.wait)
+        if slot.wait < 0 or may_leave(limits, slot, time.monotonic() - asked):
+            break
+    return slot or Slot("", 0.0)
+
+
+def may_leave(limits: Sequence[RateLimit], slot: Slot, since_asked: float) -> bool:
+    """Whether the plan still holds, so many seconds after the slot was asked for. Else it has to be taken anew.
+
+    Half the margin is for being late, the other half for the way. Lateness is reckoned from the question, for nobody knows where on
+    its way back the answer was held up.
+    """
+    if not limits:
+        return True
+    shortest = min(limit.seconds for limit in limits)
+    late = since_asked - slot.queued - slot.wait
+    return late <= margin(shortest) / 2 and (slot.wait == 0 or shortest > SHORT)
 
 
 def _row(connection_id: str, bucket: str, *, shared: bool) -> tuple[str, str | None]:
@@ -92,27 +150,42 @@ def _row(connection_id: str, bucket: str, *, shared: bool) -> tuple[str, str | N
     return (f"shared:{bucket}", None) if shared else (bucket_key(connection_id, bucket), connection_id)
 
 
+LEARN = """
+SELECT count(dialbridge_learn_limit(key, owner, quota, seconds, remaining, gauge))
+FROM unnest(%(keys)s::text[], %(owners)s::uuid[], %(quotas)s::int[], %(spans)s::float8[], %(left)s::int[], %(gauges)s::bool[])
+    AS hint (key, owner, quota, seconds, remaining, gauge)
+"""
+
+
+def hinted(connection_id: str, hints: Sequence[RateHint], *, shared: Collection[str] = ()) -> dict[str, Any]:
+    """What LEARN is told."""
+    rows = [_row(connection_id, hint.bucket, shared=hint.bucket in shared) for hint in hints]
+    return {
+        "keys": [key for key, _owner in rows],
+        "owners": [owner for _key, owner in rows],
+        "quotas": [hint.limit for hint in hints],
+        "spans": [hint.seconds or None for hint in hints],
+        "left": [hint.remaining for hint in hints],
+        "gauges": [hint.seconds is not None and hint.seconds > GAUGE_SECONDS for hint in hints],
+    }
+
+
 def learn(connection_id: str, hints: Sequence[RateHint], *, shared: Collection[str] = ()) -> None:
     """Keeps what an answer's headers said of our quotas. `shared` names the buckets of all connections together."""
-    for hint in hints:
-        gauge = hint.seconds is not None and hint.seconds > GAUGE_SECONDS
-        _call(
-            "SELECT dialbridge_learn_limit(%s, %s, %s, %s, %s, %s)",
-            [
-                *_row(connection_id, hint.bucket, shared=hint.bucket in shared),
-                hint.limit,
-                hint.seconds + MARGIN_SECONDS if hint.seconds else None,
-                hint.remaining,
-                gauge,
-            ],
-        )
+    if hints:
+        prepared.alone(LEARN, hinted(connection_id, hints, shared=shared))
 
 
 def close(connection_id: str, buckets: Sequence[str], seconds: float, *, shared: Collection[str] = ()) -> None:
     """Lets nothing out of these buckets for so many seconds: the vendor said so."""
     for bucket in buckets:
         row = _row(connection_id, bucket, shared=bucket in shared)
-        _call("SELECT dialbridge_close_bucket(%s, %s, %s)", [*row, seconds])
+        prepared.alone("SELECT dialbridge_close_bucket(%s::text, %s::uuid, %s::float8)", [*row, seconds])
+
+
+_DAY_USED = """
+SELECT calls, percent FROM dialbridge_day_used(%s::uuid, %s::timestamptz, %s::float8, make_interval(secs => %s::float8))
+"""
 
 
 def over_for_today(connection_id: str, share: Share, budget: int | None, day_began: datetime) -> str:
@@ -120,20 +193,8 @@ def over_for_today(connection_id: str, share: Share, budget: int | None, day_beg
     budgeted = share.in_budget and budget is not None
     if share.day >= 100 and not budgeted:
         return ""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT calls, percent FROM dialbridge_day_used(%s, %s, %s, make_interval(secs => %s))",
-            [connection_id, day_began, GAUGE_SECONDS, BELIEVED.total_seconds()],
-        )
-        calls, percent = cursor.fetchone()
+    terms = [connection_id, day_began, GAUGE_SECONDS, BELIEVED.total_seconds()]
+    [(calls, percent)] = prepared.rows(_DAY_USED, terms)
     if budgeted and calls >= budget:
         return DAILY_BUDGET
     return DAILY_QUOTA if share.day < 100 and percent >= share.day else ""
-
-
-def _call(sql: str, params: Sequence[str | int | float | bool | None]) -> float:
-    # Durable: inside a longer transaction the row's lock would hold up every other process.
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        row = cursor.fetchone()
-    return float(row[0] or 0.0)

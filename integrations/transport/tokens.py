@@ -8,13 +8,14 @@ else. A credential that only a person can mend is marked once; from then on nobo
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import requests
 from django.db import transaction
 from django.utils import timezone
 
-from integrations import errors, tenancy
+from integrations import errors, prepared, tenancy
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider, TokenCall
 from integrations.records import Credential
@@ -26,16 +27,39 @@ TIMEOUT = (5, 20)
 """Seconds to connect and to wait for an answer."""
 
 
-def fresh_credential(connection_id: UUID, provider: type[CrmProvider], *, refused: str = "") -> Credential:
+_STORED = """
+SELECT status, auth, access_token, refresh_token, instance_url, token_expires_at, secrets, scopes
+FROM crm_credentials WHERE id = %s::uuid
+"""
+
+
+class Opened:
+    """A usable credential and the row that it was read from: what is stored is decrypted when it changes, not for each request."""
+
+    def __init__(self) -> None:
+        self._row: tuple[Any, ...] | None = None
+        self._credential = Credential(auth="", access_token="")
+
+    def read(self, connection_id: UUID) -> Credential:
+        """What is stored now. Raises Reconnect for a connection that is not to be used."""
+        found = next(iter(prepared.rows(_STORED, [connection_id])), None)
+        if found is None or found != self._row:
+            row: CrmConnection = CrmConnection.objects.get(pk=connection_id)
+            _refuse_unusable(row)
+            self._row, self._credential = found, row.credential()
+        return self._credential
+
+
+def fresh_credential(
+    connection_id: UUID, provider: type[CrmProvider], *, refused: str = "", opened: Opened | None = None
+) -> Credential:
     """A credential whose access token is good for another minute, as far as anybody can tell.
 
     `refused` is the access token that the service just answered 401 to: a different stored one is taken as it is, the same
     one is renewed. Raises Reconnect when only a person can help.
     """
     with tenancy.everyone():
-        row: CrmConnection = CrmConnection.objects.get(pk=connection_id)
-        _refuse_unusable(row)
-        credential = row.credential()
+        credential = (opened or Opened()).read(connection_id)
         if not _is_stale(credential, provider, refused):
             return credential
         return _renew_locked(connection_id, provider, refused)
@@ -44,7 +68,7 @@ def fresh_credential(connection_id: UUID, provider: type[CrmProvider], *, refuse
 def _renew_locked(connection_id: UUID, provider: type[CrmProvider], refused: str) -> Credential:
     failure: errors.Reconnect
     with transaction.atomic(durable=True):
-        row: CrmConnection = CrmConnection.objects.select_for_update(of=("self",)).get(pk=connection_id)
+        row: CrmConnection = CrmConnection.objects.select_for_update(of=("self",), no_key=True).get(pk=connection_id)
         _refuse_unusable(row)
         credential = row.credential()
         if not _is_stale(credential, provider, refused):

@@ -6,14 +6,14 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from django.db import connection, transaction
+from integrations import prepared
 
 BUDGET = "daily_budget"
 """The connection's setting: how many requests a day the work that can wait may bring it to."""
 
-_COUNT = """
+COUNT = """
 INSERT INTO api_usage (connection_id, hour, calls, failures, throttled, milliseconds, works, statuses)
-VALUES (%(connection)s, date_trunc('hour', now()), 1, %(failures)s, %(throttled)s, %(milliseconds)s,
+VALUES (%(connection)s::uuid, date_trunc('hour', now()), 1, %(failures)s::int, %(throttled)s::int, %(milliseconds)s::bigint,
         jsonb_build_object(%(work)s::text, 1), jsonb_build_object(%(status)s::text, 1))
 ON CONFLICT (connection_id, hour) DO UPDATE SET
     calls = api_usage.calls + 1,
@@ -37,12 +37,17 @@ def count(
     throttled: bool = False,
     work: str = "other",
 ) -> None:
-    terms: dict[str, UUID | int | str] = {
-        "connection": connection_id, "failures": int(failed), "throttled": int(throttled),
-        "milliseconds": round(seconds * 1000), "work": work, "status": status,
+    terms = counted(seconds=seconds, status=status, failed=failed, throttled=throttled, work=work)
+    prepared.alone(f"{COUNT} RETURNING calls", {"connection": connection_id, **terms})
+
+
+def counted(
+    *, seconds: float, status: str = NO_ANSWER, failed: bool = False, throttled: bool = False, work: str = "other"
+) -> dict[str, int | str]:
+    """What COUNT is told."""
+    return {
+        "failures": int(failed), "throttled": int(throttled), "milliseconds": round(seconds * 1000), "work": work, "status": status,
     }  # fmt: skip
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute(_COUNT, terms)
 
 
 def budget_of(settings: Mapping[str, Any]) -> int | None:
