@@ -64,7 +64,13 @@ def test_a_similar_name_and_company_is_found(scoped: CrmConnection, spelled: dic
     assert [pk for pk, _likeness in candidates.alike(scoped, [ANN], 0.85).get(0, [])] == [known.pk] * found
 
 
-@pytest.mark.parametrize("text", ["Zoë", "O'Brien-Łukasz", "  ACME  & Co. KG", "Müller GmbH", "Co", "Straße", "a_b"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Zoë", "O'Brien-Łukasz", "  ACME  & Co. KG", "Müller GmbH", "Co", "Straße", "a_b", "", "ANN", "Van Dyke", "Ann\n", " Ann",
+        "Limited Foods Ltd Inc 7", "co CO ltd", "Ltdx Coinc", "J. R. Smith", "x" * 79 + " y", "Two  spaces",
+    ],
+)  # fmt: skip
 def test_the_database_and_the_code_write_names_the_same_way(db: None, text: str) -> None:
     with database.cursor() as sql:
         sql.execute("SELECT dialbridge_plain(%s), dialbridge_company(%s)", [text, text])
