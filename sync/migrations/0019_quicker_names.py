@@ -49,7 +49,7 @@ RETURN dialbridge_pairs_of(
 class Migration(migrations.Migration):
     """What names are looked up by takes half the time to work out. It comes to the same, so keys and indexes stay as they are."""
 
-    dependencies: ClassVar = [("sync", "0017_growth")]
+    dependencies: ClassVar = [("sync", "0018_snoozing")]
     operations: ClassVar = [
         migrations.RunSQL(PLAIN, migrations.RunSQL.noop),
         migrations.RunSQL(COMPANY, migrations.RunSQL.noop),
