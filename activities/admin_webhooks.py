@@ -31,6 +31,7 @@ from integrations.admin_html import (
     page_link,
     page_url,
 )
+from integrations.admin_signing import signed_by
 from integrations.signing import new_secret, rotated
 
 CHANGE_ENDPOINT = "activities.change_dialerendpoint"
@@ -77,7 +78,9 @@ class DialerEndpointAdmin(TenantScopedAdmin):
     search_fields = ("url__icontains",)
     search_help_text = gettext_lazy("Part of the address")
     ordering = ("tenant__name", "url", "pk")
-    fields = ("url", "events", "is_active")
+    fields = ("url", "events", "is_active", "signed_by")
+    readonly_fields = ("signed_by",)
+    signed_by = signed_by("secret")
     actions_detail = ("send_test", "rotate_secret", "send_failed_again")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:

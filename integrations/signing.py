@@ -25,14 +25,19 @@ def rotated(stored: str, now: datetime) -> tuple[str, str]:
 
 
 def valid_secrets(stored: str, now: datetime) -> list[str]:
-    """Those that sign now, the newest first. Stored are words, "secret" or "secret@the time it ends"."""
-    valid = []
-    for word in stored.split():
-        secret, _at, end = word.partition("@")
-        ends_at = parse_datetime(end) if end else None
-        if ends_at is None or ends_at > now:
-            valid.append(secret)
-    return valid
+    """Those that sign now, the newest first."""
+    return [secret for secret, ends_at in _read(stored) if ends_at is None or ends_at > now]
+
+
+def old_ends_at(stored: str, now: datetime) -> datetime | None:
+    """Until when another secret signs beside the newest; None when none does."""
+    return max((ends_at for _secret, ends_at in _read(stored) if ends_at and ends_at > now), default=None)
+
+
+def _read(stored: str) -> list[tuple[str, datetime | None]]:
+    """Stored are words, "secret" or "secret@the time it ends"."""
+    parts = [word.partition("@") for word in stored.split()]
+    return [(secret, parse_datetime(end) if end else None) for secret, _at, end in parts]
 
 
 def signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:

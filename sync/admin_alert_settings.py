@@ -27,6 +27,7 @@ from integrations import outside
 from integrations.admin_base import Question, TenantScopedAdmin, only_tenant_id, page_action
 from integrations.admin_forms import TenantForm, Textarea
 from integrations.admin_html import ago_column, page_url
+from integrations.admin_signing import signed_by
 from integrations.signing import new_secret, rotated
 from sync.alerting import delivering, notices
 from sync.alerting.words import Letter
@@ -100,6 +101,8 @@ class AlertSettingsAdmin(TenantScopedAdmin):
     )  # fmt: skip
     ordering = ("tenant__name", "pk")
     actions_detail: ClassVar[Any] = ("send_test", "rotate_secret")
+    readonly_fields = ("signed_by",)
+    signed_by = signed_by("webhook_secret")
     fieldsets: ClassVar[Any] = (
         (
             gettext_lazy("From when on"),
@@ -116,7 +119,7 @@ class AlertSettingsAdmin(TenantScopedAdmin):
         (
             gettext_lazy("Who hears of it"),
             {
-                "fields": (("mail_admins", "mail_to"), "webhook_url", "quiet_kinds"),
+                "fields": (("mail_admins", "mail_to"), ("webhook_url", "signed_by"), "quiet_kinds"),
                 "description": gettext_lazy("Once when it opens and once when it is over, however long it lasts."),
             },
         ),

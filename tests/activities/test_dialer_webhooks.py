@@ -658,6 +658,7 @@ def test_a_changed_secret_is_shown_once_and_the_old_one_goes_on_signing(
     new, old = signing.valid_secrets(fresh(endpoint).secret, timezone.now())
     assert (new in shown, old) == (True, SECRET)
     assert SECRET not in shown
+    assert "Two secrets, the new one and the old one, until" in shown
     tell(endpoint)
     deliver(str(endpoint.pk))
     assert len(dialer.heard[0][0]["webhook-signature"].split()) == 2

@@ -1,17 +1,22 @@
 """Later stages of a call: one activity, updated in place, whatever the order in which the stages arrive."""
 
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from activities.models import Call, CallStage
 from activities.targets import KIND
-from integrations import tenancy
+from integrations import errors, tenancy
 from integrations.models import CrmConnection
+from integrations.records import CallActivity, Written
 from sync.models import Contact, SyncJob
 from sync.work import work
 from tests.activities.conftest import link
+from tests.fake_crm.provider import Provider
 
 URL = "/api/v1/calls/"
 
@@ -161,3 +166,25 @@ def test_a_meetings_state_stands_beside_its_call(client: APIClient, connection: 
         )
     sync = client.get(f"{URL}{call_id}/").json()["syncs"][0]
     assert (sync["meeting"]["status"], "follow_up" in sync) == ("pending", False)
+
+
+def test_a_stage_after_a_log_that_was_given_up_without_an_answer_looks_in_the_crm_first(
+    client: APIClient, connection: CrmConnection, call_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[CallActivity] = []
+
+    def log_calls(_provider: Provider, calls: Sequence[CallActivity]) -> list[Written]:
+        seen.extend(calls)
+        raise errors.OutcomeUnknown("No answer.")
+
+    monkeypatch.setattr(Provider, "log_calls", log_calls)
+    with tenancy.scope(connection.tenant_id):
+        while log_jobs() == ["ready"]:
+            SyncJob.objects.filter(kind=KIND).update(not_before=timezone.now() - timedelta(seconds=1))
+            work(connection.pk)
+        assert log_jobs() == ["dead"]
+        patch(client, call_id, summary="Asked to call back.")
+        work(connection.pk)
+    assert seen[0].first_attempt_at is None
+    assert seen[-1].first_attempt_at is not None
+    assert "Asked to call back." in seen[-1].notes

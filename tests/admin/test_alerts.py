@@ -206,11 +206,15 @@ def test_a_webhook_gets_a_secret_that_is_shown_once(client: Client) -> None:
     assert secret.replace("+", "&#x2B;") in shown or secret in shown
     row = only_settings()
     assert secret not in pages.html(client, change_page(row))
+    assert "One secret" in pages.html(client, change_page(row))
     saved(client, webhook_url="https://acme.example.com/other")
     assert only_settings().webhook_secret == secret
     client.post(f"/admin/sync/alertsettings/{row.pk}/rotate_secret/")
     stored = only_settings().webhook_secret or ""
     assert signing.valid_secrets(stored, factories.now())[1] == secret
+    assert "Two secrets, the new one and the old one, until" in pages.html(client, change_page(row))
+    headers = signing.headers(stored, "msg_1", factories.now(), b"{}")
+    assert len(headers["webhook-signature"].split()) == 2
 
 
 def test_a_test_goes_to_everybody_at_once(
