@@ -65,7 +65,8 @@ _OF_CONNECTION = (
     """INSERT INTO failure_causes (tenant_id, fingerprint, provider, kind, cause, code, fields, words, first_seen,
         last_seen, total)
     SELECT tenant_id, lpad(c::text, 24, '0'), 'hubspot', 'log_call', 'invalid_data', 'CODE_' || c, '[]', 'Cause ' || c,
-        now() - interval '2 days', now(), 9 FROM owners, generate_series(0, %(causes)s - 1) AS c""",
+        now() - interval '2 days', now() - make_interval(secs => 7 * (k + 1000 * c)), 9
+    FROM owners, generate_series(0, %(causes)s - 1) AS c""",
     """INSERT INTO failure_hours (tenant_id, fingerprint, hour, failures)
     SELECT tenant_id, lpad(c::text, 24, '0'), date_trunc('hour', now()) - make_interval(hours => h), 3
     FROM owners, generate_series(0, %(causes)s - 1) AS c, generate_series(0, 5) AS h""",

@@ -61,7 +61,10 @@ class Contact(TenantOwned):
             ),
             # Names are searched by their beginning, whatever the case.
             models.Index(
-                "tenant", OpClass(Upper("last_name"), name="text_pattern_ops"), name="contact_last_name_search"
+                "tenant",
+                OpClass(Upper("last_name"), name="text_pattern_ops"),
+                OpClass(Upper("first_name"), name="text_pattern_ops"),
+                name="contact_names_search",
             ),
             models.Index(
                 "tenant", OpClass(Upper("first_name"), name="text_pattern_ops"), name="contact_first_name_search"
@@ -131,6 +134,13 @@ class SyncRecord(TenantOwned, Timestamped):
             models.Index(
                 fields=["tenant", "sync_status"],
                 name="idx_sync_pending",
+                condition=models.Q(sync_status__in=["pending", "error"]),
+            ),
+            # What needs somebody is counted from this alone; the tenant is there for row-level security.
+            models.Index(
+                fields=["connection", "sync_status", "tenant"],
+                include=["local_table"],
+                name="link_unsettled",
                 condition=models.Q(sync_status__in=["pending", "error"]),
             ),
             models.Index(fields=["local_record_id"], name="link_by_local_record"),
