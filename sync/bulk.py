@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cache
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -84,8 +84,9 @@ def insert(model: type[models.Model], rows: Rows, *, few: bool = False) -> None:
         with database.wrap_database_errors, database.cursor() as sql, sql.copy(columns) as target:
             for row in rows:
                 target.write_row(values(row))
+    here = database.alias
     for row in rows:
-        row._state.adding, row._state.db = False, database.alias
+        row._state.adding, row._state.db = False, here
 
 
 def _insert_given(model: type[models.Model], rows: Rows, given: tuple[bool, ...]) -> None:
@@ -144,11 +145,11 @@ def _select_of(model: type[models.Model]) -> tuple[str, list[str]]:
 def _copied(model: type[models.Model], given: tuple[bool, ...]) -> tuple[str, Callable[[Any], Sequence[Any]]]:
     """The statement that takes these columns, and what makes a line of a row."""
     fields = [field for field, wanted in zip(model._meta.concrete_fields, given, strict=True) if wanted]
-    read = attrgetter(*(field.attname for field in fields))
+    read = itemgetter(*(field.attname for field in fields))
     documents = [at for at, field in enumerate(fields) if isinstance(field, models.JSONField)]
 
     def line(row: Any) -> Sequence[Any]:
-        values = list(read(row))
+        values = list(read(row.__dict__))  # past the descriptors of foreign keys
         for at in documents:
             if values[at] is not None:
                 values[at] = json.dumps(values[at]) if values[at] != {} else "{}"

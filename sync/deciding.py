@@ -7,7 +7,7 @@ from typing import cast
 
 from mapping.models import Strategy
 from sync import blanks, do_not_call, loops, values
-from sync.merge import merge, taken
+from sync.merge import is_blank, merge, taken
 from sync.models import Contact
 from sync.page import Source, Work
 from sync.times import FieldTimes
@@ -37,10 +37,11 @@ def decide(source: Source, work: Work, now: datetime) -> None:
     if contact is None or not work.newer:
         return
     if work.is_first and not source.session.mapping.blank_rules:
-        work.decisions = taken(work.theirs)
+        work.taken = taken(work.theirs)
+        changes = {name: value for name, value in work.taken.items() if not is_blank(value)}
     else:
         _compare(source, work, contact)
-    changes = {one.field: one.value for one in work.decisions if one.changed}
+        changes = {one.field: one.value for one in work.decisions if one.changed}
     if changes and not work.is_new:
         contact.version += 1
     if changes or work.is_new:

@@ -69,14 +69,9 @@ def merge(
     ]
 
 
-def taken(theirs: Mapping[str, Any]) -> list[Decision]:
-    """The same for somebody of whom neither side knew anything: all that they say is taken."""
-    return [_taken(name, HELD_BY_NOBODY.get(name), value) for name, value in theirs.items()]
-
-
-def _taken(name: str, ours: Any, theirs: Any) -> Decision:
-    blank = _blank(theirs)
-    return Decision(name, ours if blank else theirs, theirs, changed=not blank, ours=ours, theirs=theirs)
+def taken(theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """What we hold afterwards of somebody of whom neither side knew anything: all that they say. There is nothing to decide."""
+    return {name: HELD_BY_NOBODY.get(name) if is_blank(value) else value for name, value in theirs.items()}
 
 
 def _later_is_ours(ours_at: When, theirs_at: When, name: str) -> bool:
@@ -163,14 +158,14 @@ def _combined_objects(base: Mapping[str, Any], ours: Mapping[str, Any], theirs: 
 def may_replace(rule: str, value: Any, other: Any) -> bool:
     """Whether a value may go over the other side's, by the field's rule for blanks (see mapping.rows)."""
     if rule == FILL:
-        return _blank(other)
-    return rule != IGNORE or not _blank(value)
+        return is_blank(other)
+    return rule != IGNORE or not is_blank(value)
 
 
 def same(one: Any, other: Any) -> bool:
     """Equal for our purposes: a blank is a blank, however it is spelt."""
-    return one == other or (_blank(one) and _blank(other))
+    return one == other or (is_blank(one) and is_blank(other))
 
 
-def _blank(value: Any) -> bool:
+def is_blank(value: Any) -> bool:
     return value is None or value == "" or value is False

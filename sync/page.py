@@ -71,6 +71,8 @@ class Work:
     match: Match | None = None
     is_new: bool = False
     decisions: list[Decision] = field(default_factory=list)
+    taken: dict[str, Any] | None = None
+    """What we hold of somebody of whom neither side knew anything; then there are no decisions."""
     quarantined: Collection[str] = ()
     ours_at: When = None
     theirs_at: When = None
@@ -106,6 +108,16 @@ class Work:
     @property
     def changed(self) -> bool:
         return any(one.changed or (one.conflict and not one.is_open) for one in self.decisions)
+
+    @property
+    def agreed(self) -> dict[str, Any]:
+        """What both sides hold for agreed from now on."""
+        return self.theirs if self.taken is not None else {one.field: one.agreed for one in self.decisions}
+
+    @property
+    def held(self) -> dict[str, Any]:
+        """What we hold afterwards in the fields that they mention."""
+        return {one.field: one.value for one in self.decisions} if self.taken is None else self.taken
 
     @property
     def forbids_calls(self) -> bool:

@@ -15,6 +15,7 @@ _LONE = re.compile("[\ud800-\udfff]")
 TEXT = frozenset(field.name for field in Contact._meta.fields if isinstance(field, models.TextField))
 CUSTOM = "custom."
 _HARMLESS = (type(None), bool, int, float)
+_encoded = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
 def read(contact: Contact, fields: Iterable[str]) -> dict[str, Any]:
@@ -52,8 +53,8 @@ def _stored(name: str, value: Any) -> Any:
 
 def json_text(value: Any) -> str:
     """As JSON that PostgreSQL can hold; what isn't JSON becomes text."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if is_storable(text) else json.dumps(storable(value), ensure_ascii=False, default=str)
+    text = _encoded(value)
+    return text if is_storable(text) else _encoded(storable(value))
 
 
 def is_storable(text: str) -> bool:

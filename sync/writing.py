@@ -56,7 +56,10 @@ def _link_maker(source: Source, now: datetime) -> Callable[..., SyncRecord]:
         SyncRecord,
         tenant_id=source.connection.tenant_id,
         crm_provider=source.connection.provider,
+        connection_id=source.connection.pk,
+        local_table=CONTACTS,
         sync_direction="inbound",
+        last_synced_at=now,
         created_at=now,
         updated_at=now,
     )
@@ -64,10 +67,25 @@ def _link_maker(source: Source, now: datetime) -> Callable[..., SyncRecord]:
 
 def _linked(source: Source, work: Work, now: datetime, make: Callable[..., SyncRecord]) -> SyncRecord | None:
     """The link as it has to be written; None when it stands as it is."""
-    contact, record = work.contact, work.record
+    contact, link = work.contact, work.link
     if contact is None or not (work.newer or work.was_gone):
         return None
-    link = work.link or make(crm_object_type=record.object_type, crm_record_id=record.id)
+    if link is not None:
+        return _moved(source, work, link, contact, now)
+    return make(
+        crm_object_type=work.record.object_type,
+        crm_record_id=work.record.id,
+        local_record_id=contact.pk,
+        sync_status=_status(source, work),
+        last_crm_modified_at=work.record.modified_at,
+        error_message=work.problem,
+        base=work.agreed,
+        url=work.record.url,
+        metadata=_marks(work),
+    )
+
+
+def _moved(source: Source, work: Work, link: SyncRecord, contact: Contact, now: datetime) -> SyncRecord | None:
     before = (
         link.sync_status == SyncRecord.Status.CONFLICT,
         link.base,
@@ -77,12 +95,14 @@ def _linked(source: Source, work: Work, now: datetime, make: Callable[..., SyncR
         link.metadata,
         link.local_record_id,
     )
-    stamp = max(filter(None, (link.last_crm_modified_at, record.modified_at)))
+    stamp = max(filter(None, (link.last_crm_modified_at, work.record.modified_at)))
     is_open = any(one.is_open for one in work.decisions)
     problem = work.problem or (link.error_message or "" if source.fills_only else "")
-    base = {**link.base, **{one.field: one.agreed for one in work.decisions}}
-    after = (base, stamp, problem, record.url, _metadata(work, link), contact.pk)
-    if work.link and before == (is_open, *after):
+    base = {**link.base, **work.agreed}
+    dropped = ("inactive", *departed.MARKS)
+    metadata = {name: value for name, value in link.metadata.items() if name not in dropped} | _marks(work)
+    after = (base, stamp, problem, work.record.url, metadata, contact.pk)
+    if before == (is_open, *after):
         return None
     link.base, link.last_crm_modified_at, link.error_message, link.url, link.metadata, link.local_record_id = after
     link.connection_id = source.connection.pk
@@ -93,11 +113,8 @@ def _linked(source: Source, work: Work, now: datetime, make: Callable[..., SyncR
     return link
 
 
-def _metadata(work: Work, link: SyncRecord) -> dict[str, Any]:
-    dropped = ("inactive", *departed.MARKS)
-    metadata = {name: value for name, value in link.metadata.items() if name not in dropped}
-    if work.record.inactive:
-        metadata["inactive"] = True
+def _marks(work: Work) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"inactive": True} if work.record.inactive else {}
     if work.match and work.match.suspects:
         metadata["may_be"] = [str(one.id) for one in work.match.suspects]
     return metadata
@@ -117,7 +134,7 @@ def _status(source: Source, work: Work) -> str:
 def _history(work: Work, note: Callable[..., FieldChange]) -> list[FieldChange]:
     contact_id = work.contact.pk if work.contact else None
     if work.is_new:
-        new = {one.field: one.value for one in work.decisions if one.value is not None}
+        new = {name: value for name, value in work.held.items() if value is not None}
         return [note(contact_id=contact_id, field="*", new=new)]
     return [
         note(contact_id=contact_id, field=one.field, old=one.ours, new=one.value, rule=one.strategy, lost=one.lost)

@@ -135,4 +135,5 @@ def test_what_is_said_of_somebody_new_is_taken_as_the_comparison_would() -> None
     theirs = {"title": "a", "company": None, "email": "", "do_not_call": True, "custom.a": [1], "custom.b": False}
     for said in (theirs, {**theirs, "do_not_call": False}, {**theirs, "do_not_call": None}):
         compared = merge({}, HELD_BY_NOBODY, said, strategy=lambda _: "manual", ours_at=LATE, theirs_at=EARLY)
-        assert taken(said) == compared
+        assert taken(said) == {one.field: one.value for one in compared}
+        assert said == {one.field: one.agreed for one in compared}
