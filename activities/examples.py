@@ -88,6 +88,7 @@ STAGE = [
         "The summary, when it is ready",
         {"summary": "Asked for a demo.", "next_steps": ["Send the agenda"], "metadata": {"ai_score": 91}},
     ),
+    _sent("The meeting was called off", {"meeting": None}),
     _answered(
         "Taken in part",
         {"id": CALL_ID, "external_id": CALL["external_id"], "changed": ["summary"], "ignored": ["disposition"]},

@@ -68,6 +68,10 @@ class Client:
         answer.raise_for_status()
         return str(answer.json()["id"])
 
+    def add_stage(self, call_id: str, said: Mapping[str, Any]) -> None:
+        answer = self._session.patch(f"{self._base}/calls/{call_id}/", json=dict(said), timeout=TIMEOUT)
+        answer.raise_for_status()
+
     def call(self, call_id: str) -> dict[str, Any]:
         return self._get(f"/calls/{call_id}/", {})
 

@@ -34,4 +34,10 @@ def test_lost_answers_refusals_and_killed_workers_leave_each_call_and_what_was_a
         assert all(audit.ok for audit in audits), "\n" + story.table(audits)
         assert sum(audit.total for audit in audits) == CALLS
         assert not [wrong for tenant in system.tenants for wrong in fire.agreed_wrong(tenant, posted[tenant.slug])]
+        for tenant in system.tenants:
+            fire.take_back(system, tenant, posted[tenant.slug], every=2)
+        fire.burn(system, seconds=SECONDS, kill_every=3.0, kills=2)
+        assert (fire.dead_jobs(), fire.open_jobs()) == ({}, 0)
+        assert sum(len(one.taken_back) for one in posted.values()) > 20
+        assert not [wrong for tenant in system.tenants for wrong in fire.agreed_wrong(tenant, posted[tenant.slug])]
         system.processes.kill("sandbox")  # else it takes its time to end

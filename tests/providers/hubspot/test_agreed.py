@@ -112,6 +112,21 @@ def test_a_meeting_that_somebody_deleted_stays_deleted(world: World) -> None:
     assert len(world.ids("meetings")) == 1
 
 
+def test_a_meeting_that_somebody_deleted_needs_no_cancelling(world: World) -> None:
+    provider = world.prepared()
+    one, other = meeting(world.contact_ids()[0]), meeting(world.contact_ids()[1], 2)
+    ids = [written.id for written in provider.book_meetings([one, other])]
+    with world.portal.store.lock:
+        document = world.portal.store.get("meetings", ids[0])
+        assert document
+        world.portal.archive(document)
+    known = [replace(some, crm_record_id=found) for some, found in zip((one, other), ids, strict=True)]
+    gone, marked = provider.cancel_meetings(known)
+    assert (gone.error, gone.id) == (None, "")
+    assert (marked.error, marked.id) == (None, ids[1])
+    assert world.held("meetings", ids[1])["hs_meeting_outcome"] == "CANCELED"
+
+
 @pytest.mark.parametrize(("kind", "form"), [("deals", "{}"), ("deals", "deals:{}"), ("companies", "company:{}")])
 def test_a_call_is_tied_to_what_it_was_about(world: World, kind: str, form: str) -> None:
     provider = world.prepared()
