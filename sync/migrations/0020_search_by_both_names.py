@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
 
     atomic = False
 
-    dependencies: ClassVar = [("sync", "0018_snoozing")]
+    dependencies: ClassVar = [("sync", "0019_quicker_names")]
     operations: ClassVar = [
         AddIndexConcurrently(
             "contact",
