@@ -120,6 +120,16 @@ class Stale(CrmError):
     cause = "changed_meanwhile"
 
 
+class AlreadyThere(Stale):
+    """The CRM had the record that was to be made, and nothing of ours was written to it: read it, merge, then update it."""
+
+    cause = "already_there"
+
+    def __init__(self, crm: str, record_id: str) -> None:
+        super().__init__(f"{crm} has this record already. It is linked and read before anything is written to it.")
+        self.record_id = record_id
+
+
 class BadSignature(CrmError):
     """A delivery that the vendor can't have sent, or not now. It is refused and not looked at any further."""
 

@@ -177,6 +177,9 @@ class RecordWrite:
     None clears. `key` is our own id of the record and makes a creation repeatable. `first_attempt_at` is set when an earlier try
     may have been written. `unmodified_since` writes only if the CRM's record has not changed since, where the CRM can promise
     that; a record that has changed is answered with Stale.
+
+    A creation of what the CRM has already, by an address, a number, a unique value or a rule of its own, writes nothing: the
+    answer has that record's id and the error AlreadyThere.
     """
 
     key: str

@@ -3,12 +3,14 @@
 What to send is every outbound field whose value differs from the base, the values that both sides agreed on last. So what runs
 late, twice or after ten edits sends the newest state once. A few records are read before they are written, so that an edit made
 in the CRM meanwhile is merged instead of overwritten; masses of them rely on the feeds, which are minutes behind at most, since
-reading each first would double the cost. A field that waits for a person's decision is left out, but never "don't call".
+reading each first would double the cost. A record of which nothing was agreed yet is always read first: a creation that ends at
+one that the CRM has already writes nothing but the link, and comes again. A field that waits for a person's decision is left
+out, but never "don't call".
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -64,6 +66,7 @@ class Push:
         self.jobs = {job.local_record_id: job for job in claimed.jobs if job.local_record_id}
         self.changes: list[Change] = []
         self._broken: errors.CrmError | None = None
+        self._others: set[str] = set()
         self._known: set[UUID | None] = set()
         """Contacts that have a record, shown to us or not: no second one is made for them."""
 
@@ -78,9 +81,10 @@ class Push:
         """Fills `changes`. Raises the errors of a look-up, before anything is written."""
         links = self._links(hidden=read_first)
         present: dict[str, Mapping[str, Mapping[str, Any]]] = {}
-        if read_first:
-            for kind, ids in _by_kind(links).items():
-                present[kind] = self._read_first(kind, ids)
+        unread = [link for link in links if not link.base]
+        if read_first or unread:
+            for kind, some in _by_kind(links if read_first else unread).items():
+                present[kind] = self._read_first(kind, some)
             links = self._links() if any(present.values()) else [row for row in links if not departed.is_gone(row)]
         self.changes = self._changes(links)
         groups = [(kind, compiled(self.connection, kind), group) for kind, group in _grouped(self.changes).items()]
@@ -114,11 +118,14 @@ class Push:
         self._known = {row.local_record_id for row in rows if not departed.is_gone(row) or departed.is_hidden(row)}
         return [row for row in rows if not departed.is_gone(row) or (hidden and departed.is_hidden(row))]
 
-    def _read_first(self, kind: str, ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+    def _read_first(self, kind: str, links: Sequence[SyncRecord]) -> Mapping[str, Mapping[str, Any]]:
         """The records' present fields by id, after merging what changed there meanwhile."""
         mapping = compiled(self.connection, kind)
-        if len(ids) > READ_FIRST_UP_TO and not mapping.engine.list_fields:
+        if len(links) > READ_FIRST_UP_TO and not mapping.engine.list_fields:
+            links = [link for link in links if not link.base]
+        if not links:
             return {}
+        ids = [link.crm_record_id for link in links]
         fetched = self.provider.fetch(kind, ids, _paths(mapping))
         with mapping.engine.session() as session:
             writer = PageWriter(
@@ -196,8 +203,15 @@ class Push:
         of_job: dict[int, list[Change]] = defaultdict(list)
         for change in changes:
             of_job[change.job.pk].append(change)
+        self._others = self._of_others(changes)
         outcomes = [self._outcome(job, of_job[job.pk]) for job in jobs]
         return Result(outcomes, after=lambda: keep(self.connection, changes))
+
+    def _of_others(self, changes: Iterable[Change]) -> set[str]:
+        """Of the records that were there already, those that stand for another contact: somebody is asked about these two."""
+        found = {one.written.id: one.contact.pk for one in changes if one.written and _is_there(one.written.error)}
+        rows = SyncRecord.objects.filter(connection=self.connection, crm_record_id__in=list(found)) if found else ()
+        return {row.crm_record_id for row in rows if row.local_record_id not in (None, found[row.crm_record_id])}
 
     def _outcome(self, job: SyncJob, changes: Sequence[Change]) -> Outcome:
         """The worst that happened to one of the contact's records. A record that is gone needs nothing more."""
@@ -212,6 +226,9 @@ class Push:
         error = self._error_of(change)
         if isinstance(error, errors.Gone) and change.link is not None:
             return None
+        if isinstance(error, errors.AlreadyThere):
+            # Linked by now, so that the next try reads it first.
+            return None if error.record_id in self._others else replace(judge(job, error), wait=0.0)
         if isinstance(error, errors.CrmError):
             pause = float(self.connection.settings.get("unknown_outcome_pause", self.provider.unknown_outcome_pause))
             outcome = judge(job, error, pause)
@@ -240,10 +257,14 @@ def differing(contact: Contact, link: SyncRecord | None, mapping: Published) -> 
     }
 
 
-def _by_kind(links: Iterable[SyncRecord]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = defaultdict(list)
+def _is_there(error: Exception | None) -> bool:
+    return isinstance(error, errors.AlreadyThere)
+
+
+def _by_kind(links: Iterable[SyncRecord]) -> dict[str, list[SyncRecord]]:
+    found: dict[str, list[SyncRecord]] = defaultdict(list)
     for link in links:
-        found[link.crm_object_type].append(link.crm_record_id)
+        found[link.crm_object_type].append(link)
     return found
 
 

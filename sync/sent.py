@@ -57,7 +57,8 @@ def keep(connection: CrmConnection, changes: Sequence["Change"]) -> None:
 
 def _record_of(change: "Change") -> str:
     written = change.written
-    return written.id if written is not None and written.error is None else ""
+    known = written is not None and (written.error is None or isinstance(written.error, errors.AlreadyThere))
+    return written.id if written is not None and known else ""
 
 
 def _link_created(connection: CrmConnection, created: Sequence["Change"]) -> None:
@@ -117,7 +118,9 @@ def _note(link: SyncRecord, change: "Change", now: datetime) -> None:
         link.metadata = _with_warnings(link.metadata, change.written.warnings)
         if change.fields.get(DO_NOT_CALL):
             link.metadata = do_not_call.stamped(link.metadata, now)
-    if isinstance(error, errors.Retry):
+    if isinstance(error, errors.AlreadyThere):
+        link.url = change.written.url if change.written else link.url
+    if isinstance(error, errors.Retry | errors.Stale):
         return  # nothing is decided yet
     if error is not None or change.problem:
         link.sync_status = SyncRecord.Status.ERROR

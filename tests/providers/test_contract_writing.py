@@ -56,7 +56,20 @@ def test_creating_again_after_a_crash_makes_no_second_person(case: Case) -> None
     order = case.to_write(NORA)
     first = case.provider.write(kind_of(case), [order])[0]
     again = case.provider.write(kind_of(case), [replace(order, first_attempt_at=datetime.now(UTC))])[0]
-    assert (again.id, again.created, again.error) == (first.id, False, None)
+    assert (again.id, type(again.error)) == (first.id, errors.AlreadyThere), "somebody may have edited them since"
+
+
+def test_somebody_whom_the_crm_has_already_is_named_and_left_as_they_are(case: Case) -> None:
+    if hasattr(case.server.service, "duplicate_rule"):
+        case.server.service.duplicate_rule(kind_of(case), "Email")
+    record = create(case)
+    another = case.to_write({**NORA, "company": "Another Ltd", "first_name": "Eleonora"})
+    (written,) = case.provider.write(kind_of(case), [another])
+    assert (written.id, written.created) == (record, False)
+    assert written.url
+    assert isinstance(written.error, errors.AlreadyThere)
+    values = case.read(record)
+    assert {name: values[name] for name in NORA} == NORA
 
 
 @pytest.mark.parametrize("fault", ["drop_after", "drop_before"])
@@ -73,15 +86,15 @@ def test_a_lost_answer_to_a_creation_makes_no_second_person(case: Case, fault: s
     if failed is not None:
         assert isinstance(failed, errors.Retry)
         written = case.provider.write(kind_of(case), [replace(order, first_attempt_at=started)])[0]
-    assert written.error is None
+    assert written.error is None or isinstance(written.error, errors.AlreadyThere)
     again = case.provider.write(kind_of(case), [replace(order, first_attempt_at=started)])[0]
-    assert (again.id, again.created) == (written.id, False)
+    assert (again.id, type(again.error)) == (written.id, errors.AlreadyThere)
 
 
 def test_a_batch_answers_for_each_and_one_bad_record_stops_nobody(case: Case) -> None:
     size = min(provider_class(case.slug).write_batch_size, 20)
     people = [
-        case.to_write({**NORA, "email": f"nora.{number}@example.com", "phone": f"+1415555{number:04d}"})
+        case.to_write({**NORA, "email": f"nora.{number}@example.com", "phone": f"+1628555{number:04d}"})
         for number in range(100, 99 + size)
     ]
     bad = replace(

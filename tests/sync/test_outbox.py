@@ -14,7 +14,7 @@ from integrations.registry import provider_class
 from mapping.models import ConflictPolicy, FieldMapping
 from mapping.publishing import publish
 from sync import departed, editing, pushes, queue
-from sync.models import Contact, FieldChange, MatchReview, SyncJob, SyncRecord
+from sync.models import Conflict, Contact, FieldChange, MatchReview, SyncJob, SyncRecord
 from sync.work import work
 from tests.providers.case import PATIENCE, Case
 from tests.providers.conftest import case  # noqa: F401 - a fixture
@@ -69,6 +69,22 @@ def edited(contact_id: UUID, **values: Any) -> Contact:
     return found
 
 
+def known_to_the_crm(case: Case, **values: Any) -> str:  # noqa: F811
+    """Somebody with Nora's name and address, whom no feed has told us of."""
+    kind, service = case.provider.mapping_object, case.server.service
+    order = case.to_write({"last_name": NORA["last_name"], "email": NORA["email"], **values})
+    (written,) = case.provider.write(kind, [order])
+    refuse_twins(case)
+    service.clock.advance(60)
+    return written.id
+
+
+def refuse_twins(case: Case) -> None:  # noqa: F811
+    """Where the CRM does so only by a rule of its administrator's."""
+    if hasattr(case.server.service, "duplicate_rule"):
+        case.server.service.duplicate_rule(case.provider.mapping_object, "Email")
+
+
 def by_hand(case: Case, link: SyncRecord, **values: Any) -> None:  # noqa: F811
     case.server.service.clock.advance(60)
     fields = dict(case.to_write(values, link.crm_record_id).values)
@@ -83,6 +99,57 @@ def test_a_new_contact_is_made_in_the_crm_and_linked(case: Case) -> None:  # noq
     assert (link.sync_status, link.sync_direction, link.url != "") == ("synced", "outbound", True)
     assert {name: link.base[name] for name in NORA} == NORA
     assert contact.pk == link.local_record_id
+
+
+@pytest.mark.parametrize(("rule", "company"), [("crm_wins", "Theirs Ltd"), ("dialer_wins", NORA["company"])])
+def test_somebody_whom_the_crm_has_already_is_merged_and_nothing_of_theirs_is_lost(
+    case: Case,  # noqa: F811
+    sent: Spy,
+    rule: str,
+    company: str,
+) -> None:
+    """The record was there before our feed brought it: it was never read when our contact is made there."""
+    ConflictPolicy.objects.create(tenant=case.tenant, overrides={"company": rule})
+    theirs = known_to_the_crm(case, company="Theirs Ltd", title="Countess")
+    contact = editing.create(case.tenant.pk, NORA, API)
+    run(case), run(case)
+    link = link_of(contact)
+    assert (link.crm_record_id, link.sync_status) == (theirs, "synced")
+    held = case.read(theirs, link.crm_object_type)
+    assert (held["company"], held["title"], held["phone"]) == (company, "Countess", NORA["phone"])
+    contact.refresh_from_db()
+    assert (contact.company, contact.title) == (company, "Countess")
+    lost = {"Theirs Ltd", NORA["company"]} - {company}
+    assert {one.lost for one in FieldChange.objects.filter(contact=contact, field="company")} - {None} == lost
+    assert not SyncJob.objects.exclude(state="done").exists()
+    pushes.enqueue([contact])
+    del sent[:]
+    run(case)
+    assert not sent
+
+
+def test_a_field_that_waits_for_a_decision_is_not_written_to_somebody_whom_the_crm_has_already(case: Case) -> None:  # noqa: F811
+    ConflictPolicy.objects.create(tenant=case.tenant, overrides={"company": "manual"})
+    theirs = known_to_the_crm(case, company="Theirs Ltd")
+    contact = editing.create(case.tenant.pk, NORA, API)
+    run(case), run(case)
+    link = link_of(contact)
+    assert (link.crm_record_id, link.sync_status) == (theirs, "conflict")
+    held = case.read(theirs, link.crm_object_type)
+    assert (held["company"], held["phone"]) == ("Theirs Ltd", NORA["phone"])
+    conflict = Conflict.objects.get()
+    assert (conflict.ours, conflict.theirs) == (NORA["company"], "Theirs Ltd")
+
+
+def test_two_contacts_whom_the_crm_takes_for_one_are_asked_about_and_neither_is_written_over(case: Case) -> None:  # noqa: F811
+    first, link = made(case)
+    refuse_twins(case)
+    second = editing.create(case.tenant.pk, {**NORA, "company": "Second Ltd"}, API)
+    run(case), run(case)
+    assert case.read(link.crm_record_id, link.crm_object_type)["company"] == NORA["company"]
+    review = MatchReview.objects.get()
+    assert {review.contact_id, review.candidate_id} == {first.pk, second.pk}
+    assert not SyncJob.objects.exclude(state="done").exists()
 
 
 def test_an_edit_sends_the_changed_field_only_and_a_second_run_sends_nothing(case: Case, sent: Spy) -> None:  # noqa: F811
@@ -174,7 +241,7 @@ def test_a_worker_that_dies_after_the_write_leaves_one_person_and_the_right_base
     SyncJob.objects.update(lease_until="2026-01-01T00:00:00Z")
     assert queue.release_expired() == 1
     case.server.service.clock.advance(60)
-    assert run(case) == {"done": 1}
+    assert run(case)["done"] == 1
     assert number_of_records(case) == before + 1
     assert {name: link_of(contact).base[name] for name in NORA} == NORA
 

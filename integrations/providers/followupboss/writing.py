@@ -1,7 +1,8 @@
 """Writes people: each update reads the person first, since the service knows no versions and replaces lists as a whole.
 
 A creation looks the person up by e-mail address and number, also when it was never tried before: `POST /people` makes
-duplicates, and with `deduplicate=true` it applies nothing to the one it finds.
+duplicates, and with `deduplicate=true` it applies nothing to the one it finds. Who is found is not written to: what stands
+there was never read.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -56,13 +57,13 @@ class PeopleWriter:
     def _create(self, write: RecordWrite) -> Written:
         found = self._known(write)
         if found:
-            return self._apply(write, found[0])
+            return self._already_there(write, found[0])
         self._refuse_hidden(write)
         person, new = self._people.create(self._composer.body(write.values, None).fields)
         if new:
             return self._written(write, str(person["id"]), created=True)
         try:
-            return self._apply(write, self._people.get(str(person["id"])))
+            return self._already_there(write, self._people.get(str(person["id"])))
         except errors.Gone as gone:
             raise errors.Retry(
                 "Follow Up Boss has this person but does not show them yet. We will try again.", after=SETTLING_SECONDS
@@ -105,6 +106,11 @@ class PeopleWriter:
             cause="merged_away",
         )
         return Written(write.key, id=successor, url=self._url_of(successor), error=error)
+
+    def _already_there(self, write: RecordWrite, person: Mapping[str, Any]) -> Written:
+        person_id = str(person["id"])
+        error = errors.AlreadyThere("Follow Up Boss", person_id)
+        return Written(write.key, id=person_id, url=self._url_of(person_id), error=error)
 
     def _written(self, write: RecordWrite, person_id: str, *, created: bool = False) -> Written:
         return Written(write.key, id=person_id, url=self._url_of(person_id), created=created)

@@ -2,7 +2,7 @@
 
 What exists is updated in a batch; an id that was merged away leads, in a single update, to the record that survived.
 What is new is upserted by our own key where the account has room for it, else created. A record that HubSpot takes for one
-it has already (the same address, the same unique value) is updated instead. A property that HubSpot has not is left out and
+it has already (the same address, the same unique value) is left as it is and named. A property that HubSpot has not is left out and
 told of beside the result, so that one wrong row of a mapping does not stop the rest.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 from integrations import errors
 from integrations.providers.base import Api
 from integrations.providers.hubspot import retracing
-from integrations.providers.hubspot.answers import existing_id
+from integrations.providers.hubspot.answers import LABEL, existing_id
 from integrations.providers.hubspot.batches import Result, Stored
 from integrations.providers.hubspot.drafts import Draft, Drafter, rounds
 from integrations.providers.hubspot.fetching import read_batch
@@ -71,6 +71,9 @@ class Writer:
         return [self._written(write, results[write.key]) for write in writes]
 
     def _written(self, write: RecordWrite, result: Result) -> Written:
+        if isinstance(result, errors.AlreadyThere):
+            url = self._tools.record_url(self._type, result.record_id)
+            return Written(write.key, id=result.record_id, url=url, error=result)
         if isinstance(result, errors.CrmError):
             return Written(write.key, error=result)
         url = result.url or self._tools.record_url(self._type, result.id)
@@ -85,9 +88,9 @@ class Writer:
         self._left_out |= {key: draft.left_out for key, draft in drafts.items() if draft.left_out}
         old = {key: draft for key, draft in drafts.items() if draft.id}
         new = {key: draft for key, draft in drafts.items() if not draft.id}
-        found = self._retrace(new)
-        old |= {key: new.pop(key).at(record_id) for key, record_id in found.items()}
-        return {**results, **self._update(old), **self._create(new)}
+        found = {key: errors.AlreadyThere(LABEL, record_id) for key, record_id in self._retrace(new).items()}
+        new = {key: draft for key, draft in new.items() if key not in found}
+        return {**results, **found, **self._update(old), **self._create(new)}
 
     # --- updating ---------------------------------------------------------------------------------------------------
 
@@ -147,7 +150,7 @@ class Writer:
             else {}
         )
         results = upserted if upserted is not None else sent
-        return empty | {key: self._adopt(new[key], result) for key, result in results.items()}
+        return empty | {key: self._found(new[key], result) for key, result in results.items()}
 
     def _upsert(self, drafts: Drafts) -> dict[str, Result] | None:
         """None when the account does not let us, or no longer: somebody may have deleted the property."""
@@ -166,8 +169,8 @@ class Writer:
         self._upserts = False
         return None
 
-    def _adopt(self, draft: Draft, result: Result) -> Result:
-        """A record that HubSpot has already is updated instead."""
+    def _found(self, draft: Draft, result: Result) -> Result:
+        """Which record HubSpot has already, where that is what it refuses."""
         if not isinstance(result, errors.FixData):
             return result
         holder = existing_id(result.detail)
@@ -175,7 +178,7 @@ class Writer:
             holder = self._holder(draft, result)
             if not holder:
                 return errors.Retry(JUST_STORED, after=2.0, detail=result.detail)
-        return self._sending.patch(holder, draft.properties) if holder else result
+        return errors.AlreadyThere(LABEL, holder) if holder else result
 
     def _holder(self, draft: Draft, error: errors.FixData) -> str:
         """Who has the unique value that we wanted to give."""
@@ -189,12 +192,14 @@ class Writer:
         return ""
 
     def _retrace(self, drafts: Drafts) -> dict[str, str]:
-        """Key → id of those that an earlier attempt created and an upsert would not find."""
-        tried = {key: draft for key, draft in drafts.items() if self._may_hide(draft)}
+        """Key → id of those that an earlier attempt created: somebody may have edited them since."""
+        keyed = [key for key, draft in drafts.items() if self._upserts and draft.first_attempt_at]
+        found = retracing.by_key(self._objects, self._type, keyed, self._key)
+        tried = {key: draft for key, draft in drafts.items() if key not in found and self._may_hide(draft)}
         if not tried:
-            return {}
+            return found
         values = {key: draft.properties for key, draft in tried.items()}
-        found = retracing.by_address(self._objects, values) if self._type == "contacts" else {}
+        found |= retracing.by_address(self._objects, values) if self._type == "contacts" else {}
         types = {name: str(one.get("type")) for name, one in self._tools.schema.known(self._type).items()}
         for key, draft in tried.items():
             if key not in found and draft.first_attempt_at and not draft.properties.get("email"):

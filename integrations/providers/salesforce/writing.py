@@ -2,7 +2,8 @@
 
 A creation goes by a unique external id of ours where the account has one, so that writing it twice is writing it once; without
 it, look-alikes are looked up before anything is made. A batch goes out in rounds: where Salesforce says how a record can be
-mended (take the existing one, follow a converted lead, leave a field out), the mended ones go out again, each mend once.
+mended (take the existing one, follow a converted lead, leave a field out), the mended ones go out again, each mend once. A
+person whom Salesforce has already is named and left as they are.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -63,8 +64,9 @@ class RecordWriter:
         drafts = [Draft(write, object_type, write.record_id) for write in writes]
         drafts = self._shaped(drafts, results)
         alike.find(self._reader.query, self._schemas, [draft for draft in drafts if self._needs_a_look(draft)])
+        self._find_earlier(object_type, drafts)
         while drafts:
-            now, later = one_of_each(self._shaped(drafts, results))
+            now, later = one_of_each(self._shaped(self._new_or_known(drafts, results), results))
             failed = self._noted(self._send(now, results), results)
             drafts = self._mender.mend(failed, results, self._written) + later
         return [results[write.key] for write in writes]
@@ -79,6 +81,22 @@ class RecordWriter:
             error = None if done else failures.of_record(first_error(answer))
             results[record_id] = Written(record_id, to_18(record_id), error=error)
         return [results[one] for one in ids]
+
+    def _find_earlier(self, object_type: str, drafts: Sequence[Draft]) -> None:
+        """People whom an earlier attempt made: an upsert would write over what somebody did to them since."""
+        key_field = self._key_field(object_type) if object_type in objects.PEOPLE else ""
+        tried = [draft for draft in drafts if not draft.id and draft.write.first_attempt_at]
+        if key_field and tried:
+            alike.find_by_key(self._reader.query, key_field, object_type, tried)
+
+    def _new_or_known(self, drafts: Sequence[Draft], results: Results) -> list[Draft]:
+        """Without people who were to be made and are there: nobody has read yet what stands there."""
+        for draft in drafts:
+            if draft.id and not draft.write.record_id and draft.object_type in objects.PEOPLE:
+                error = errors.AlreadyThere(failures.LABEL, draft.id)
+                url = self._record_url(draft.object_type, draft.id)
+                results[draft.write.key] = Written(draft.write.key, draft.id, url, error=error)
+        return [draft for draft in drafts if draft.write.key not in results]
 
     # --- one round ----------------------------------------------------------------------------------------------------
 

@@ -52,8 +52,8 @@ def test_a_new_lead_is_made_once_however_often_it_is_written(world: World, crm: 
     provider, _ = crm
     first = one(provider, new())
     again = one(world.connect()[0], RecordWrite("k-1", NORA, first_attempt_at=NOW))
-    assert (first.created, first.error, again.created, again.error) == (True, None, False, None)
-    assert again.id == first.id
+    assert (first.created, first.error, again.created, again.id) == (True, None, False, first.id)
+    assert isinstance(again.error, errors.AlreadyThere)
     assert first.url == f"{world.server.url}/lightning/r/Lead/{first.id}/view"
     assert len([row for row in world.store.all("Lead") if row["Email"] == NORA["Email"]]) == 1
 
@@ -238,7 +238,7 @@ def test_a_moment_for_a_day_is_the_tenants_day(world: World) -> None:
 
 
 @pytest.mark.parametrize("blocking", [False, True], ids=["alert", "blocking"])
-def test_a_duplicate_rule_leads_to_the_match_which_is_updated(
+def test_a_duplicate_rule_leads_to_the_match_which_is_left_as_it_is(
     world: World, crm: tuple[Provider, PlainApi], blocking: bool
 ) -> None:
     lead = next(row for row in world.store.all("Lead") if row["Email"] and not row["IsConverted"])
@@ -246,8 +246,8 @@ def test_a_duplicate_rule_leads_to_the_match_which_is_updated(
     provider, api = crm
     fresh, known = provider.write("Lead", [new("a"), new("b", Email=lead["Email"], Title="Head of Sales")])
     assert (fresh.created, fresh.error) == (True, None)
-    assert (known.id, known.created, known.error) == (lead["Id"], False, None)
-    assert stored(world, lead["Id"])["Title"] == "Head of Sales"
+    assert (known.id, type(known.error)) == (lead["Id"], errors.AlreadyThere)
+    assert stored(world, lead["Id"])["Title"] == lead["Title"] != "Head of Sales"
     assert api.calls.count(f"POST {DATA}/composite") == 1
 
 
@@ -268,7 +268,7 @@ def test_many_duplicates_are_asked_for_twenty_five_at_a_time(world: World) -> No
     written = provider.write(
         "Contact", [RecordWrite(f"k{n}", {"LastName": "X", "Email": email}) for n, email in enumerate(emails)]
     )
-    assert [(row.created, row.error) for row in written] == [(False, None)] * 60
+    assert [(bool(row.id), type(row.error)) for row in written] == [(True, errors.AlreadyThere)] * 60
     assert api.calls.count(f"POST {DATA}/composite") == 3
 
 
@@ -287,8 +287,8 @@ def test_a_unique_value_leads_to_its_holder(world: World) -> None:
         world, "DUPLICATE_VALUE", f"duplicate value found: Tax_No__c duplicates value on record with id: {holder[:15]}"
     )
     written = one(provider, new())
-    assert (written.id, written.created, written.error) == (holder, False, None)
-    assert stored(world, holder)["FirstName"] == "Nora"
+    assert (written.id, type(written.error)) == (holder, errors.AlreadyThere)
+    assert stored(world, holder)["FirstName"] != "Nora"
 
 
 def test_somebody_who_is_in_the_campaign_already_is_found(world: World) -> None:
@@ -463,7 +463,7 @@ def test_a_creation_without_a_key_field_that_gets_no_answer_is_unknown(world: Wo
     with pytest.raises(errors.OutcomeUnknown):
         one(provider, new())
     again = one(world.connect()[0], RecordWrite("k-1", NORA, first_attempt_at=NOW))
-    assert (again.created, again.error) == (False, None)
+    assert (bool(again.id), type(again.error)) == (True, errors.AlreadyThere)
     assert len([row for row in world.store.all("Lead") if row["Email"] == NORA["Email"]]) == 1
 
 

@@ -183,7 +183,10 @@ class Crm:
         if self.refuses:
             self.refuses -= 1
             return Written(write.key, error=errors.FixData("The CRM doesn't like this record."))
-        found = self.people.get(write.record_id) if write.record_id else self._twin(write)
+        twin = None if write.record_id else self._twin(write)
+        if twin is not None:
+            return Written(write.key, twin.id, error=errors.AlreadyThere("The CRM", twin.id))
+        found = self.people.get(write.record_id) if write.record_id else None
         if write.record_id and (found is None or not found.alive):
             return Written(write.key, error=errors.Gone("This record is not there any more."))
         self.writes += 1
@@ -199,10 +202,9 @@ class Crm:
         return Written(write.key, person.id, created=created)
 
     def _overwrites_unseen(self, person: Person, write: RecordWrite, said: Said) -> bool:
-        """What no writer can know of: said between its reading and its writing, or of a record that its creation ends at."""
+        """What no writer can know of: said between its reading and its writing."""
         same = (said.record_id, person.fields.get(said.field)) == (person.id, said.value)
-        amid = said.amid and said.number > self.read.get(person.id, 0)
-        return same and said.field in write.values and (amid or not write.record_id)
+        return same and said.field in write.values and said.amid and said.number > self.read.get(person.id, 0)
 
     def _twin(self, write: RecordWrite) -> Person | None:
         """A record that our own earlier try made, or one that the CRM takes for the same person."""
