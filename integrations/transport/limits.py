@@ -105,7 +105,7 @@ def take(
         [key for key, _owner in rows],
         [owner for _key, owner in rows],
         [limit.limit for limit in limits],
-        [limit.seconds for limit in limits],
+        [float(limit.seconds) for limit in limits],
         max_wait,
         urgent,
         share.window,

@@ -37,6 +37,11 @@ def test_a_request_counts_in_each_of_its_buckets(connection: CrmConnection) -> N
     assert limits.take(str(connection.pk), both[1:], max_wait=1).wait == 0
 
 
+def test_windows_may_be_told_in_whole_seconds_or_parts_of_them(connection: CrmConnection) -> None:
+    both = [RateLimit("a", 10, 86_400), RateLimit("b", 10, 0.5)]
+    assert limits.take(str(connection.pk), both, max_wait=1).wait == 0
+
+
 def test_what_the_headers_tell_replaces_the_configured_quota(connection: CrmConnection) -> None:
     limit = RateLimit("b", 1, 10.0)
     limits.learn(str(connection.pk), [RateHint("b", limit=3, seconds=10.0)])
