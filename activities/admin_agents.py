@@ -80,6 +80,9 @@ def _grouped(users: Iterable[CrmAgent]) -> list[tuple[str, list[tuple[str, str]]
 
 
 class AgentOverrideAdmin(AgentMatrix, MendsAdvice, TenantScopedAdmin):
+    nothing_yet = gettext_lazy(
+        "Nobody was named by hand: each agent's calls belong to the CRM user with the same e-mail address."
+    )
     form: Any = OverrideForm
     list_display = ("agent_email", "connection", "who", ago_column("updated_at", gettext_lazy("changed")))
     list_select_related = ("connection",)
@@ -127,6 +130,7 @@ class AgentOverrideAdmin(AgentMatrix, MendsAdvice, TenantScopedAdmin):
 
 
 class CrmAgentAdmin(ReadOnlyAdmin, TenantScopedAdmin):
+    nothing_yet = gettext_lazy("The CRMs' users were not read yet. That happens once a day, or from the page “Agents”.")
     list_display = (
         "name", "email", "connection", yes_column("is_active", gettext_lazy("active")),
         ago_column("seen_at", gettext_lazy("seen")),

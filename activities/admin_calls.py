@@ -26,6 +26,10 @@ from sync.records_search import phone_candidates, regions
 
 
 class CallAdmin(DecidesReviews, ReadOnlyAdmin, TenantScopedAdmin):
+    nothing_fits = gettext_lazy("No call fits. Where you came for calls that need a person: none does.")
+    nothing_yet = gettext_lazy(
+        "The dialer has posted no call yet. “API keys” says how it signs in, and the API's own page what to send."
+    )
     list_display = (
         "what", "contact", "phone", "talk_time", "in_crms", "review_badge",
         ago_column("started_at", gettext_lazy("started")),

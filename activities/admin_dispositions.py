@@ -25,6 +25,7 @@ PICK = "choice_"
 
 
 class DispositionMapAdmin(DispositionMatrix, MendsAdvice, TenantScopedAdmin):
+    nothing_yet = gettext_lazy("No disposition is mapped yet. The defaults of a CRM come with its connection.")
     form = DispositionForm
     list_display = ("disposition", "crm_provider", "written", ago_column("updated_at", gettext_lazy("changed")))
     list_filter = ("crm_provider",)

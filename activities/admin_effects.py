@@ -54,6 +54,9 @@ class EffectForm(TenantForm):
 
 
 class DispositionEffectAdmin(TenantScopedAdmin):
+    nothing_yet = gettext_lazy(
+        "No disposition brings anything about besides its call. “Dispositions” is where that is chosen."
+    )
     form = EffectForm
     list_display = ("disposition", "brings", ago_column("updated_at", gettext_lazy("changed")))
     list_filter = ("do_not_call", "books_meeting")

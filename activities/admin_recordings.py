@@ -71,7 +71,6 @@ class RecordingPlayAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     list_display = (ago_column("at", gettext_lazy("when")), "call_link", "way", "who", "address", "outcome_column")
     list_filter = (OutcomeFilter, "way")
     list_select_related = ("call",)
-    list_before_template = "admin/nothing_yet.html"
     nothing_yet = gettext_lazy(
         "Nobody has asked for a recording. Who did, and who was refused and why, is listed here."
     )
@@ -90,6 +89,9 @@ class RecordingPlayAdmin(ReadOnlyAdmin, TenantScopedAdmin):
 
 
 class RetentionRunAdmin(ReadOnlyAdmin, TenantScopedAdmin):
+    nothing_yet = gettext_lazy(
+        "Nothing was forgotten yet: how long recordings and notes are kept is said in the call settings."
+    )
     list_display = (ago_column("at", gettext_lazy("when")), "recordings", "texts", "in_crms")
     ordering = ("-pk",)
     fields = ("at", ("recordings", "texts", "in_crms"))

@@ -26,6 +26,9 @@ def _names(fields: Sequence[str]) -> str:
 
 
 class CallStageAdmin(ReadOnlyAdmin, TenantScopedAdmin):
+    nothing_yet = gettext_lazy(
+        "The dialer added nothing to a call after it was posted: no later disposition, notes or summary."
+    )
     list_display = (
         ago_column("received_at", gettext_lazy("received")), "call_link", "changed_fields", "ignored_fields",
         ago_column("said_at", gettext_lazy("said")),

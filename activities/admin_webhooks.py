@@ -72,6 +72,9 @@ class EndpointForm(TenantForm):
 
 
 class DialerEndpointAdmin(TenantScopedAdmin):
+    nothing_yet = gettext_lazy(
+        "The dialer is told of nothing yet. Add the address that should hear what becomes of each call."
+    )
     form = EndpointForm
     list_display = ("url", "events_words", "state", ago_column("created_at", gettext_lazy("created")))
     list_filter = ("is_active", ("failing_since", admin.EmptyFieldListFilter))
@@ -186,6 +189,9 @@ class DialerEndpointAdmin(TenantScopedAdmin):
 
 
 class DialerMessageAdmin(ReadOnlyAdmin, TenantScopedAdmin):
+    nothing_yet = gettext_lazy(
+        "Nothing was told to the dialer yet. Its webhooks are set up under “Webhooks to the dialer”."
+    )
     list_display = (
         "event", STATE, "call", "endpoint", "attempts", "status", "short_problem",
         ago_column("created_at", gettext_lazy("created")),

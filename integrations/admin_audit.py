@@ -62,6 +62,7 @@ class Kind(RecentValues):
 
 
 class AuditEntryAdmin(ReadOnlyAdmin, TenantScopedAdmin):
+    nothing_yet = gettext_lazy("Nothing was noted yet.")
     list_display = (
         ago_column("at", gettext_lazy("when")),
         "who_words",

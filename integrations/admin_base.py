@@ -20,6 +20,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import action
 from unfold.enums import ActionVariant
@@ -100,6 +101,11 @@ class AdminPage(ThemedAdmin):
     paginator = CappedPaginator
     formfield_overrides = {models.JSONField: {"form_class": JsonText, "widget": Textarea(attrs={"rows": 4})}}
     change_form_outer_after_template = "admin/panels.html"
+    nothing_yet: Any = ""
+    """What a list without rows says: what would stand there, and what brings it."""
+    nothing_fits: Any = gettext_lazy(
+        "No row fits what you search and filter for. Take a filter away, or shorten the search."
+    )
     exact_search: tuple[str, ...] = ()
     """Fields that the search compares as a whole, so that an index answers it."""
 

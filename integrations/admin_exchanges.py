@@ -40,9 +40,14 @@ class MethodFilter(RecentValues):
         return ApiExchange.objects.defer("request", "response", "path", "keys")
 
 
+WORK_NAMES: dict[str, Any] = {}
+"""Kind of work → its name. The app above names them."""
+
+
 class ApiExchangeAdmin(ReadOnlyAdmin, TenantScopedAdmin):
+    nothing_yet = gettext_lazy("No CRM was asked or told anything lately.")
     list_display = (
-        "sent", "status_badge", "connection", "work", "took", "short_problem", ago_column("at", gettext_lazy("when")),
+        "sent", "status_badge", "connection", "for_what", "took", "short_problem", ago_column("at", gettext_lazy("when")),
     )  # fmt: skip
     list_filter = (OutcomeFilter, MethodFilter, ("connection", AutocompleteSelectFilter))
     list_select_related = ("connection",)
@@ -51,8 +56,12 @@ class ApiExchangeAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     ordering = ("-pk",)
     change_form_outer_after_template = "admin/record_exchange.html"
     fields: ClassVar[Any] = (
-        ("sent", "status_badge"), ("connection", "work"), ("at", "took"), "problem_text",
+        ("sent", "status_badge"), ("connection", "for_what"), ("at", "took"), "problem_text",
     )  # fmt: skip
+
+    @admin.display(description=gettext_lazy("for what"), ordering="work")
+    def for_what(self, row: ApiExchange) -> str:
+        return str(WORK_NAMES.get(row.work) or row.work or NOTHING)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request)

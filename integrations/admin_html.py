@@ -70,7 +70,8 @@ def ago(moment: datetime | None, nothing: str = NOTHING) -> SafeString | str:
     """How long ago, with the exact time for whoever points at it and for programs."""
     if moment is None:
         return nothing
-    exact = f"{formats.date_format(timezone.localtime(moment), 'DATETIME_FORMAT')} {zone_name()}"
+    at = timezone.localtime(moment)
+    exact = f"{formats.date_format(at)}, {formats.time_format(at)} {zone_name()}"
     return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), exact, naturaltime(moment))
 
 

@@ -79,7 +79,6 @@ class ApiKeyAdmin(TenantScopedAdmin):
     fields = ("name", "good_for")
     actions = ("revoke_selected",)
     actions_detail = ("rotate", "revoke")
-    list_before_template = "admin/nothing_yet.html"
     nothing_yet = gettext_lazy(
         "There is no key yet. “Add API key” makes one; it is shown once, to be put into the dialer."
     )

@@ -203,7 +203,6 @@ class InvitationAdmin(TenantScopedAdmin):
     search_help_text = gettext_lazy("Beginning of the e-mail")
     fields = ("email", "role")
     actions_detail = ("send_again", "withdraw")
-    list_before_template = "admin/nothing_yet.html"
     nothing_yet = gettext_lazy("Nobody is invited. “Add invitation” sends somebody a link to join you here.")
 
     def role_words(self, row: Invitation) -> str:

@@ -24,6 +24,9 @@ LONGEST_CHOICES = 8
 
 
 class CrmFieldAdmin(ReadOnlyAdmin, TenantScopedAdmin):
+    nothing_yet = gettext_lazy(
+        "No CRM's fields were read yet. They are read when a CRM is connected, and then once a day."
+    )
     list_display = ("label", "path", "object_type", "connection", "kind", *WORDS, "presence")
     list_filter = (
         ("connection", AutocompleteSelectFilter),
@@ -49,6 +52,9 @@ class CrmFieldAdmin(ReadOnlyAdmin, TenantScopedAdmin):
 
 
 class CrmObjectAdmin(ReadOnlyAdmin, TenantScopedAdmin):
+    nothing_yet = gettext_lazy(
+        "No CRM's objects were read yet. They are read when a CRM is connected, and then once a day."
+    )
     list_display = ("object_type", "connection", LOOKED_AT, READ_AT)
     list_filter = (("connection", AutocompleteSelectFilter), "connection__provider")
     list_select_related = ("connection",)
@@ -71,6 +77,9 @@ class BreaksFilter(admin.SimpleListFilter):
 
 
 class SchemaChangeAdmin(ReadOnlyAdmin, TenantScopedAdmin):
+    nothing_yet = gettext_lazy(
+        "No CRM has changed a field since it was connected. What is renamed, deleted or required anew stands here."
+    )
     list_display = ("found_at", "connection", "object_type", "label", "change", "was", "now", "breaks_rows")
     list_filter = (("connection", AutocompleteSelectFilter), "connection__provider", "change", BreaksFilter)
     list_select_related = ("connection",)

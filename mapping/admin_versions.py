@@ -13,10 +13,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from integrations.admin_base import Panel, Question, ReadOnlyAdmin, TenantScopedAdmin, page_action
-from integrations.admin_html import NOTHING, badge, plain
+from integrations.admin_html import NOTHING, badge
 from mapping.admin_rehearsing import MAY_REHEARSE, rehearsal_of
 from mapping.admin_rows import tell_refusal
 from mapping.compiled import MappingError
+from mapping.editor_diff import in_words
+from mapping.editor_rows import canonical
 from mapping.models import FieldMapping, MappingVersion
 from mapping.publishing import restore
 
@@ -26,6 +28,7 @@ DIRECTIONS = dict(FieldMapping.Direction.choices)
 
 
 class MappingVersionAdmin(ReadOnlyAdmin, TenantScopedAdmin):
+    nothing_yet = gettext_lazy("No mapping was published yet. The first one comes with a connection.")
     list_display = ("number", "crm_provider", "in_force", "note", "created_by", "created_at")
     list_filter = ("crm_provider",)
     list_select_related = ("created_by",)
@@ -101,13 +104,14 @@ class MappingVersionAdmin(ReadOnlyAdmin, TenantScopedAdmin):
 
 
 def _cells(row: dict[str, Any]) -> list[object]:
-    transform, options = row.get("transform", "none"), row.get("options")
+    row = canonical(row)
+    transform, options = in_words("transform", row), in_words("options", row)
     return [
         row.get("dialer_field"),
         DIRECTIONS.get(row.get("direction", ""), NOTHING),
         row.get("crm_field"),
         row.get("crm_object"),
-        NOTHING if transform == "none" else f"{transform} {plain(options) if options else ''}".strip(),
+        NOTHING if row["transform"] == "none" else f"{transform}: {options}" if options else transform,
         _("yes") if row.get("required") else _("no"),
-        plain(row.get("validations") or None),
+        in_words("validations", row) or NOTHING,
     ]

@@ -86,6 +86,9 @@ admin.site.register(Undo, UndoAdmin)
 
 @admin.register(SyncRecord)
 class SyncRecordAdmin(ReadOnlyAdmin, TenantScopedAdmin):
+    nothing_yet = gettext_lazy(
+        "No record is linked yet. Links are made as contacts arrive from a CRM or are written to it."
+    )
     list_display = (
         "crm_record_id",
         "crm_provider",
@@ -139,6 +142,7 @@ class SyncRecordAdmin(ReadOnlyAdmin, TenantScopedAdmin):
 
 @admin.register(FeedCursor)
 class FeedCursorAdmin(ReadOnlyAdmin, TenantScopedAdmin):
+    nothing_yet = gettext_lazy("No feed was read yet: nothing is connected, or no worker runs.")
     list_display = (
         "feed",
         "connection",

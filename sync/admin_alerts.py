@@ -62,7 +62,6 @@ class AlertAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     list_filter = (OpenFilter, "kind", ("connection", AutocompleteSelectFilter))
     list_select_related = ("connection",)
     ordering = ("-pk",)
-    list_before_template = "admin/nothing_yet.html"
     nothing_yet = gettext_lazy(
         "No alert: nothing is wrong, and nothing was. From when on something counts as wrong, and who hears of it, stands in the "
         "alert settings."

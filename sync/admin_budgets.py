@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from integrations.admin_base import Panel
+from integrations.admin_exchanges import WORK_NAMES
 from integrations.admin_html import NOTHING, badge, page_url, progress
 from integrations.models import CrmConnection
 from sync import health
@@ -22,6 +23,7 @@ else:
 
 LARGEST_BUDGET = 100_000_000
 WORKS = {SHARES[lane].work: lane.label for lane in Lane} | {"other": gettext_lazy("Checks and people at the screen")}
+WORK_NAMES.update(WORKS)
 
 
 class BudgetForm(forms.Form):

@@ -9,6 +9,7 @@ from integrations.admin_html import ago_column
 
 
 class FailureActionAdmin(ReadOnlyAdmin, TenantScopedAdmin):
+    nothing_yet = gettext_lazy("Nobody has tried failed work again, snoozed or dismissed it.")
     list_display = ("what", "about", "by", "reason", "jobs", "events", ago_column("asked_at", gettext_lazy("when")))
     list_filter = ("what",)
     ordering = ("-pk",)

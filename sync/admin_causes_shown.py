@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from integrations.admin_base import Panel, sees_several
-from integrations.admin_html import NOTHING, ago, code, link, page_link, page_url, zone_name
+from integrations.admin_html import NOTHING, ago, code, link, page_link, page_url
 from integrations.models import Tenant
 from integrations.registry import provider_label
 from sync import causes_replaying, causes_words
@@ -66,7 +66,7 @@ def snoozed(pile: Pile) -> str:
     by = ", ".join(sorted({one.snoozed_by for one in causes}))
     if first is None:
         return _("Silenced until more of it fails, by %(by)s") % {"by": by}
-    until = f"{formats.date_format(timezone.localtime(first), 'DATETIME_FORMAT')} {zone_name()}"
+    until = formats.date_format(timezone.localtime(first), "DATETIME_FORMAT")
     return _("Silenced until %(until)s, by %(by)s") % {"until": until, "by": by}
 
 

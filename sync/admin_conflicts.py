@@ -41,6 +41,7 @@ DECIDING = ("keep_ours", "take_theirs", "another_value", "ours_for_all", "theirs
 
 
 class ConflictAdmin(Desk, ReadOnlyAdmin, TenantScopedAdmin):
+    nothing_yet = gettext_lazy("No field was changed on both sides to different values.")
     list_display = (
         "what",
         "person",

@@ -49,6 +49,9 @@ OFFERED: dict[str, Callable[[CrmConnection], bool]] = {
 
 
 class ConnectionAdmin(NumbersPage, SetupPages, admin_deletions.DeletionPages, ConnectionPage):
+    nothing_yet = gettext_lazy(
+        "No CRM is connected yet. It takes a minute, and nothing is written before you have seen the mapping."
+    )
     actions_detail: ClassVar[Any] = (
         "setup", "sync_now", "test", "numbers", "check_permissions", "read_fields", "pause", "resume", "daily_budget", "deletions",
         "reconnect", "disconnect",

@@ -53,6 +53,8 @@ class DeletedFilter(admin.SimpleListFilter):
 class ContactAdmin(RecordPages, TenantScopedAdmin):
     """What our side may change is changed here as anywhere else: with its history, and on to the CRMs."""
 
+    nothing_yet = gettext_lazy("No contact has arrived yet. Connect a CRM, or have the dialer post contacts.")
+
     form = ContactForm
     formfield_overrides = {models.TextField: {"widget": UnfoldAdminTextInputWidget}}
     list_display = (

@@ -42,7 +42,6 @@ class ConflictDecisionAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     fields: ClassVar[Any] = (
         "what", "connection", "choice", "scale", "rule", "state", "made_by", "made_at", "undone_by", "undone_at",
     )  # fmt: skip
-    list_before_template = "admin/nothing_yet.html"
     nothing_yet = gettext_lazy(
         "Nobody has decided a conflict yet. What is decided on the desk is listed here, and can be undone."
     )

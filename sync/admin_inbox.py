@@ -72,6 +72,9 @@ class ObjectFilter(RecentValues):
 
 
 class InboxEventAdmin(ReadOnlyAdmin, TenantScopedAdmin):
+    nothing_yet = gettext_lazy(
+        "No CRM has told of a change yet, by webhook or stream. Changes are found by asking, too."
+    )
     list_display = (
         "id",
         "source",

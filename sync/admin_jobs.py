@@ -65,6 +65,7 @@ class CauseFilter(RecentValues):
 
 
 class SyncJobAdmin(ReadOnlyAdmin, TenantScopedAdmin):
+    nothing_yet = gettext_lazy("There is no work, and there was none lately.")
     list_display = (
         "number",
         JOB_STATE,

@@ -46,7 +46,6 @@ class QuarantineAdmin(InTurn, ReadOnlyAdmin, TenantScopedAdmin):
     waiting: ClassVar[Any] = {"released_at": None}
     actions_list = ("in_turn",)
     actions_detail = ("release", "skip")
-    list_before_template = "admin/nothing_yet.html"
     nothing_yet = gettext_lazy(
         "No field is held back. A field that both sides keep changing in turn is no longer written to the CRM, and is listed here."
     )

@@ -62,7 +62,6 @@ class RehearsalAdmin(TenantScopedAdmin):
         ago_column("promoted_at", gettext_lazy("put in force")),
     )  # fmt: skip
     change_form_outer_before_template = "admin/rehearsal_head.html"
-    list_before_template = "admin/nothing_yet.html"
     nothing_yet = gettext_lazy(
         "Nothing was rehearsed yet. A rehearsal shows what another mapping or conflict policy would do, before it does it."
     )

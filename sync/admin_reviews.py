@@ -40,7 +40,6 @@ class MatchReviewAdmin(InTurn, ReadOnlyAdmin, TenantScopedAdmin):
     exact_search = ("contact_id", "candidate_id")
     search_help_text = gettext_lazy("A contact's whole id")
     ordering = (Case(When(status=MatchReview.Status.OPEN, then=0), default=1), "-score", "-pk")
-    list_before_template = "admin/nothing_yet.html"
     nothing_yet = gettext_lazy(
         "Nobody has to decide anything here. Contacts that may be the same person are listed with what speaks for it and against."
     )

@@ -45,7 +45,6 @@ class SyncRunAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     actions_detail: ClassVar[Any] = ("pause", "resume", "undo")
     fields: ClassVar[Any] = ("connection", "kind", "object_type", "only_fields", ("started_at", "finished_at"))
     change_form_outer_before_template = "admin/progress_head.html"
-    list_before_template = "admin/nothing_yet.html"
     nothing_yet = gettext_lazy(
         "There is no run like that. A run is one pass over the records of a CRM: a first load, a catch-up every few minutes, a "
         "nightly comparison, or a back-fill after the mapping was changed. “Sync now” on a connection's page starts one."
@@ -139,6 +138,9 @@ class SyncRunAdmin(ReadOnlyAdmin, TenantScopedAdmin):
 
 
 class CertificateAdmin(ReadOnlyAdmin, TenantScopedAdmin):
+    nothing_yet = gettext_lazy(
+        "Nothing was compared as a whole yet. That happens every night, and proves that no record is missing."
+    )
     list_display = (
         "object_type",
         "connection",

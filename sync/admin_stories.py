@@ -10,27 +10,20 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from integrations.admin_base import Panel, Question, ReadOnlyAdmin, RecentValues, TenantScopedAdmin, page_action
-from integrations.admin_html import ago, ago_column, badge, link, page_link, page_url, plain
+from integrations.admin_html import NOTHING, ago, ago_column, badge, link, page_link, page_url, plain
 from mapping.fields import UnknownFieldError, dialer_field
+from mapping.models import Strategy
 from sync import stories, values
 from sync.folding import FOLDED
 from sync.models import Contact, FieldChange
 from sync.times import CREATED
 
-
-class FieldFilter(RecentValues):
-    title = gettext_lazy("field")
-    parameter_name = "field"
-
-
-class SourceFilter(RecentValues):
-    title = gettext_lazy("source")
-    parameter_name = "source"
-
-
-class RuleFilter(RecentValues):
-    title = gettext_lazy("rule")
-    parameter_name = "rule"
+SOURCES: Mapping[str, Any] = {
+    "crm": gettext_lazy("the CRM"),
+    "api": gettext_lazy("the dialer"),
+    "person": gettext_lazy("a person"),
+    "call": gettext_lazy("a call"),
+}
 
 
 def field_name(key: str) -> str:
@@ -39,6 +32,32 @@ def field_name(key: str) -> str:
         return dialer_field("contact", key).label
     except UnknownFieldError:
         return key
+
+
+def _source_name(source: str) -> str:
+    return str(SOURCES.get(source, source))
+
+
+def _rule_name(rule: str) -> str:
+    return str(Strategy(rule).label) if rule in Strategy.values else rule.replace("_", " ")
+
+
+class FieldFilter(RecentValues):
+    title = gettext_lazy("field")
+    parameter_name = "field"
+    named = staticmethod(field_name)
+
+
+class SourceFilter(RecentValues):
+    title = gettext_lazy("source")
+    parameter_name = "source"
+    named = staticmethod(_source_name)
+
+
+class RuleFilter(RecentValues):
+    title = gettext_lazy("rule")
+    parameter_name = "rule"
+    named = staticmethod(_rule_name)
 
 
 def person_name(request: HttpRequest) -> str:
@@ -90,15 +109,16 @@ def _story_url(change: FieldChange, field: str) -> str:
 
 
 class FieldChangeAdmin(ReadOnlyAdmin, TenantScopedAdmin):
+    nothing_yet = gettext_lazy("No value was changed yet. Each change of a contact stands here, with who made it.")
     list_display = (
-        "field",
+        "field_words",
         "person",
         "before",
         "after",
         "loser",
-        "source",
+        "source_words",
         "actor",
-        "rule",
+        "rule_words",
         ago_column("at", gettext_lazy("when")),
     )
     list_filter = (SourceFilter, RuleFilter, FieldFilter)
@@ -109,18 +129,30 @@ class FieldChangeAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     actions_detail = ("restore",)
     fields: ClassVar[Any] = (
         "contact",
-        "field",
+        "field_words",
         "before",
         "after",
         "loser",
-        "source",
+        "source_words",
         "actor",
-        "rule",
+        "rule_words",
         "connection",
         "run",
         "mapping_version",
         "at",
     )
+
+    @admin.display(description=gettext_lazy("field"), ordering="field")
+    def field_words(self, row: FieldChange) -> str:
+        return field_name(row.field)
+
+    @admin.display(description=gettext_lazy("set by"), ordering="source")
+    def source_words(self, row: FieldChange) -> str:
+        return _source_name(row.source)
+
+    @admin.display(description=gettext_lazy("rule"), ordering="rule")
+    def rule_words(self, row: FieldChange) -> str:
+        return _rule_name(row.rule) or NOTHING
 
     @admin.display(description=gettext_lazy("contact"), ordering="contact__last_name")
     def person(self, row: FieldChange) -> str:

@@ -45,7 +45,6 @@ class UndoAdmin(ReadOnlyAdmin, TenantScopedAdmin):
         "connection", "target", "goes_back_to", "only_fields", "created_by", "begun_at", "finished_at", "own_run",
     )  # fmt: skip
     change_form_outer_before_template = "admin/undo_head.html"
-    list_before_template = "admin/nothing_yet.html"
     nothing_yet = gettext_lazy(
         "Nothing was undone yet. Open a sync run or a mapping version and press “Undo”: first you see what would happen."
     )

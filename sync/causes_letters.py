@@ -15,7 +15,8 @@ def letter(share: Share) -> str:
     """Ready to be sent. In the language that is active."""
     cause = share.cause
     asked = str(hint_of(cause).asked) % terms_of(cause)
-    since = formats.date_format(timezone.localtime(cause.first_seen), "DATETIME_FORMAT")
+    first = timezone.localtime(cause.first_seen)
+    since = f"{formats.date_format(first)}, {formats.time_format(first)}"
     parts = [
         _("Hello,"),
         _("%(what)s since %(since)s (%(zone)s). The reason: %(why)s.")
