@@ -1,7 +1,10 @@
 """Which tenants a signed-in person may see, and in which of them they may change something."""
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
+
+from django.db.models import Value
 
 from integrations import tenancy
 from integrations.models import Membership, Role
@@ -53,9 +56,17 @@ def may_change_in(user: Any, tenant_id: UUID | None) -> bool:
 
 
 def _group_names(user: Any) -> frozenset[str]:
-    """Read once per request, as the user object is made anew for each, and with what the groups permit: every page asks both."""
+    """Read once per request, as the user object is made anew for each, with all that the person may: every page asks for both."""
     if not hasattr(user, "_group_names_read"):
-        rows = list(user.groups.values_list("name", "permissions__content_type__app_label", "permissions__codename"))
-        user._group_names_read = frozenset(name for name, _, _ in rows)  # noqa: SLF001 - our own cache on it
-        user._group_perm_cache = {f"{app}.{codename}" for _, app, codename in rows if codename}  # noqa: SLF001 - Django's cache
+        what = ("permissions__content_type__app_label", "permissions__codename")
+        of_groups = user.groups.order_by().values_list("name", *what)
+        own = user.user_permissions.order_by().values_list(Value(""), "content_type__app_label", "codename")
+        rows = list(of_groups.union(own, all=True))
+        user._group_names_read = frozenset(name for name, _, _ in rows if name)  # noqa: SLF001 - our own cache on it
+        user._group_perm_cache = _permissions(row for row in rows if row[0])  # noqa: SLF001 - Django's cache
+        user._user_perm_cache = _permissions(row for row in rows if not row[0])  # noqa: SLF001 - Django's cache
     return frozenset(user._group_names_read)  # noqa: SLF001
+
+
+def _permissions(rows: Iterable[tuple[str, str, str]]) -> set[str]:
+    return {f"{app}.{codename}" for _, app, codename in rows if codename}

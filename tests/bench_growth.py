@@ -76,7 +76,7 @@ def _measured(work: Callable[[], object]) -> tuple[list[float], int]:
 def _pages() -> None:
     """The named ones each by itself. Of those that the registry has besides, only the dearest, and whichever is over a limit."""
     from tests.bench_found import found, meet
-    from tests.bench_pages import addresses, as_served, ask, people
+    from tests.bench_pages import addresses, as_served, ask, glanced, people
 
     named = addresses()
     meet()
@@ -86,7 +86,8 @@ def _pages() -> None:
         for who, client in clients.items():
             for asked in ask(named, client, who, TIMES):
                 say(_figure(asked))
-            seen = [_figure(asked) for asked in ask(others[who], client, who, 2)]
+            glances = (glanced(client, who, address) for address in others[who])
+            seen = [_figure(asked) for asked in glances if asked]
             for one in seen:
                 if one.is_under:
                     say(one)

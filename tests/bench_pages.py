@@ -12,7 +12,7 @@ from django.db import connection as database
 from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 
-MOST_MS, MOST_QUERIES = 200.0, 15
+MOST_MS, MOST_QUERIES = 200.0, 14
 FIRST = "bench-0"
 """The tenant with most of the rows."""
 
@@ -150,6 +150,19 @@ def measured(client: Client, who: str, name: str, url: str, times: int) -> Asked
         asked.times.append((time.perf_counter() - started) * 1000)
     asked.work = (time.thread_time() + _database_seconds() - worked) * 1000 / times
     return asked
+
+
+def glanced(client: Client, who: str, url: str) -> Asked | None:
+    """One of very many, asked for once more after it was warm; None where it doesn't open for this person."""
+    if client.get(url).status_code != 200:
+        return None
+    worked, started = time.thread_time() + _database_seconds(), time.perf_counter()
+    with CaptureQueriesContext(database) as seen:
+        client.get(url)
+    took = (time.perf_counter() - started) * 1000
+    work = (time.thread_time() + _database_seconds() - worked) * 1000
+    slowest = max(((float(one["time"]) * 1000, one["sql"]) for one in seen), default=(0.0, ""))
+    return Asked(who, url, [took], work, len(seen), slowest)
 
 
 def _database_seconds() -> float:

@@ -29,7 +29,7 @@ from tests.admin.conftest import SignIn
 from tests.providers.case import PATIENCE
 from tests.providers.harness import serve
 
-MOST_QUERIES = 15
+MOST_QUERIES = 14
 MISSING = "REQUIRED_FIELD_MISSING: Required fields are missing: [Company]"
 TENANTS, FAILURES_EACH = 6, 500
 REFUSALS: list[tuple[str, str, list[str]]] = [

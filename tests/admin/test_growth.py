@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.db import connection as database
 from django.db.models import QuerySet
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from unfold.admin import checkbox
 
 from integrations import tenancy
@@ -55,13 +56,18 @@ def test_who_needs_somebody_is_ranked_as_the_cards_tell_it(many: dict[str, CrmCo
 
 
 def test_who_works_for_a_tenant_is_asked_for_groups_and_rights_once(ours: Any, sign_in: SignIn) -> None:
-    person = User.objects.get(pk=ours[User].pk)
-    with tenancy.everyone():
-        from integrations.access import is_support
+    from integrations.access import is_support
 
+    alone = "view_logentry"
+    ours[User].user_permissions.add(Permission.objects.get(codename=alone))
+    person, same = User.objects.get(pk=ours[User].pk), User.objects.get(pk=ours[User].pk)
+    with tenancy.everyone(), CaptureQueriesContext(database) as asked:
         assert not is_support(person)
-        assert person.get_group_permissions() == User.objects.get(pk=person.pk).get_group_permissions()
         assert person.has_perm("sync.view_contact")
+        assert person.has_perm(f"admin.{alone}")
+    assert len(asked) == 1
+    assert person.get_group_permissions() == same.get_group_permissions()
+    assert person.get_user_permissions() == same.get_user_permissions() == {f"admin.{alone}"}
 
 
 # --- long lists -----------------------------------------------------------------------------------------------------------

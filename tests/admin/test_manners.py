@@ -28,7 +28,7 @@ from tests.admin.conftest import SignIn
 from tests.factories import World
 
 ROOT = Path(settings.BASE_DIR)
-MOST_QUERIES = 15
+MOST_QUERIES = 14
 LARGEST = 300_000
 LARGEST_LIST = 600_000
 MOST_ENTRIES = 21

@@ -27,7 +27,7 @@ from tests.factories import World
 
 MODELS = pages.registered()
 ROWS = 30
-MOST_QUERIES = 15
+MOST_QUERIES = 14
 
 
 @pytest.fixture(params=["superuser", "support", "tenant admin"])
