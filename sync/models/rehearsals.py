@@ -17,8 +17,10 @@ from sync.models.contacts import SyncRecord
 class RecordSnapshot(TenantOwned):
     """The fields of a linked record as the CRM showed them last. There is none once we have written to the record since."""
 
-    # Only ever reached by its record: an index of the tenants would be for nobody.
-    tenant = models.ForeignKey("integrations.Tenant", on_delete=models.CASCADE, related_name="+", db_index=False)
+    # Only ever reached by its record: an index of the tenants would be for nobody, and that the tenant exists its record shows.
+    tenant = models.ForeignKey(
+        "integrations.Tenant", on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )
     record = models.OneToOneField(SyncRecord, primary_key=True, on_delete=models.CASCADE, related_name="snapshot")
     fields = models.JSONField(_("fields"))
     taken_at = models.DateTimeField(_("taken"), db_default=Now())
