@@ -114,9 +114,10 @@ def _survivor(told: Event) -> str:
 
 def _is_ours(told: Event) -> bool:
     """The mark of writes by the app that this very delivery was signed for."""
+    if told.get("changeSource") not in WRITTEN_BY_PROGRAM:
+        return False
     source = _text(told.get("sourceId")).removeprefix("appId:")
-    apps = {_text(told.get("appId")), str(settings.HUBSPOT_APP_ID)} - {""}
-    return told.get("changeSource") in WRITTEN_BY_PROGRAM and source in apps
+    return source in {_text(told.get("appId")), str(settings.HUBSPOT_APP_ID)} - {""}
 
 
 def _dedupe_key(told: Event) -> str:
@@ -150,6 +151,9 @@ def _texts(values: Iterable[Any]) -> tuple[str, ...]:
 
 def _text(value: Any) -> str:
     """Ids are numbers here and texts everywhere else."""
+    kind = value.__class__
+    if kind is str or kind is int:  # as nearly all are
+        return str(value)
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, str | int) else ""
