@@ -164,7 +164,7 @@ def hinted(connection_id: str, hints: Sequence[RateHint], *, shared: Collection[
         "keys": [key for key, _owner in rows],
         "owners": [owner for _key, owner in rows],
         "quotas": [hint.limit for hint in hints],
-        "spans": [hint.seconds or None for hint in hints],
+        "spans": [float(hint.seconds) if hint.seconds else None for hint in hints],
         "left": [hint.remaining for hint in hints],
         "gauges": [hint.seconds is not None and hint.seconds > GAUGE_SECONDS for hint in hints],
     }

@@ -40,6 +40,8 @@ def test_a_request_counts_in_each_of_its_buckets(connection: CrmConnection) -> N
 def test_windows_may_be_told_in_whole_seconds_or_parts_of_them(connection: CrmConnection) -> None:
     both = [RateLimit("a", 10, 86_400), RateLimit("b", 10, 0.5)]
     assert limits.take(str(connection.pk), both, max_wait=1).wait == 0
+    limits.learn(str(connection.pk), [RateHint("a", limit=20, seconds=86_400), RateHint("b", limit=20, seconds=0.5)])
+    assert limits.take(str(connection.pk), both, max_wait=1).wait == 0
 
 
 def test_what_the_headers_tell_replaces_the_configured_quota(connection: CrmConnection) -> None:

@@ -84,7 +84,7 @@ def _event(told: Event, trust: Trust) -> RemoteEvent:
         values={name: _value(told["propertyValue"])} if name and "propertyValue" in told else {},
         moved_to=_survivor(told) if change == Change.MERGED else "",
         ours=_is_ours(told),
-        raw=dict(told),
+        raw=told,
     )
 
 
