@@ -22,9 +22,10 @@ from integrations.models import CrmConnection
 from sync.admin_connections import RUN_STATUS, done
 from sync.admin_numbers import chosen_span, span_links
 from sync.alerting.words import failures_url
+from sync.causes_snoozing import silent
 from sync.health import Card, cards
 from sync.listening import streaming_providers
-from sync.models import Alert, InboxEvent, SyncJob, SyncRecord, SyncRun, WorkerBeat
+from sync.models import Alert, FailureCause, InboxEvent, SyncJob, SyncRecord, SyncRun, WorkerBeat
 
 MOST_CARDS = 60
 NEWEST = 8
@@ -55,8 +56,8 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if may("integrations.view_crmconnection"):
         shown = cards(span, MOST_CARDS)
     among = _all_there_are() if len(shown) == MOST_CARDS else None
-    if shown and among is None:  # else the side menu has to count by itself
-        request.dead_jobs = sum(card.dead_letters for card in shown)  # type: ignore[attr-defined]
+    if shown and among is None and not any(card.dead_letters for card in shown):
+        request.dead_jobs = 0  # type: ignore[attr-defined]
     shown.sort(key=lambda card: URGENCY.index(card.level))
     open_alerts, more_alerts = dashboard_parts.alerts(request) if may("sync.view_alert") else ([], 0)
     context.update(
@@ -87,10 +88,12 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 
 def dead_jobs(request: HttpRequest) -> str:
-    """The number in the side menu; the first page has counted already."""
+    """The number in the side menu, without what is silenced; the first page knows already where there is none."""
     counted = getattr(request, "dead_jobs", None)
     if counted is None:
-        counted = SyncJob.objects.filter(state=SyncJob.State.DEAD).order_by()[:1000].count()
+        same = {"tenant_id": OuterRef("tenant_id"), "fingerprint": OuterRef("fingerprint")}
+        asleep = Exists(FailureCause.objects.filter(silent(), **same))
+        counted = SyncJob.objects.filter(~asleep, state=SyncJob.State.DEAD).order_by()[:1000].count()
         request.dead_jobs = counted  # type: ignore[attr-defined]
     return "999+" if counted > 999 else str(counted or "")
 

@@ -1,5 +1,6 @@
 """A cause that nobody can see to now is silenced: it lies apart, nobody is alerted, and it comes back by itself."""
 
+import re
 from datetime import timedelta
 
 from django.contrib.auth.models import Permission
@@ -27,6 +28,11 @@ def snooze(client: Client, mark: str, how: str = "day") -> str:
 def apart(client: Client) -> str:
     """What the page of causes says below its cards."""
     return pages.html(client, address("causes")).partition('id="silenced"')[2]
+
+
+def menu_says(client: Client, count: int) -> bool:
+    """Whether the entry of what needs help has that number."""
+    return bool(re.search(rf">\s*{count}\s*</span>", pages.html(client, address("causes"))))
 
 
 def wrong() -> list[str]:
@@ -81,7 +87,9 @@ def test_alerts_leave_it_out_and_the_first_page_too(ours: CrmConnection, admin_c
     mark = kill(ours, 30)
     assert "error_rate" in wrong()
     assert "Salesforce requires Company" in pages.html(admin_client, "/admin/")
+    assert menu_says(admin_client, 30)
     snooze(admin_client, mark)
+    assert not menu_says(admin_client, 30)
     assert "error_rate" not in wrong()
     assert "Salesforce requires Company" not in pages.html(admin_client, "/admin/")
     kill(ours, 30, error_detail=NO_FIELDS)
