@@ -27,7 +27,7 @@ from sync.health import Card, cards
 from sync.listening import streaming_providers
 from sync.models import Alert, FailureCause, InboxEvent, SyncJob, SyncRecord, SyncRun, WorkerBeat
 
-MOST_CARDS = 60
+MOST_CARDS = 30
 NEWEST = 8
 WORKER_SILENT_AFTER = timedelta(minutes=1)
 URGENCY = ("bad", "warning", "good")
