@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from integrations.admin_base import TenantScopedAdmin, page_action
 from integrations.admin_html import NOTHING, ago_column
+from mapping.admin_forms import ConflictPolicyForm
 from mapping.admin_rehearsing import MAY_REHEARSE, rehearsal_of
 from mapping.fields import CUSTOM_PREFIX, DIALER_FIELDS, UnknownFieldError, conflict_field_problem, dialer_field
 from mapping.models import ConflictPolicy, FieldMapping, Strategy
@@ -158,6 +159,7 @@ def changes_between(policy: ConflictPolicy, default: str, overrides: Mapping[str
 
 
 class ConflictPolicyAdmin(TenantScopedAdmin):
+    form = ConflictPolicyForm
     list_display = ("default", "exceptions", ago_column("updated_at", gettext_lazy("changed")))
     actions_detail = ("rehearse_policy",)
 

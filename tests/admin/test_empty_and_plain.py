@@ -1,0 +1,55 @@
+"""Lists without rows say what would stand there; times name their zone; nothing that can be edited is filled in as JSON."""
+
+import pytest
+from django import forms
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.test import Client, RequestFactory
+
+from integrations import tenancy
+from integrations.models import CrmConnection, Tenant
+from sync.models import SyncJob, Undo
+from tests import factories
+from tests.admin import pages
+from tests.admin.conftest import SignIn
+
+OWN_FORMS = (CrmConnection, Undo)
+"""Whose pages to add one are no form of the admin's."""
+
+
+@pytest.fixture
+def client(tenant: Tenant, sign_in: SignIn) -> Client:
+    return sign_in(factories.tenant_admin(tenant))
+
+
+def test_a_list_without_rows_says_what_would_stand_there(client: Client) -> None:
+    shown = pages.html(client, "/admin/activities/dialerendpoint/")
+    assert "The dialer is told of nothing yet." in shown
+    assert "Show all" not in shown, "nothing is filtered"
+    assert "Add webhook to the dialer" in shown
+
+
+def test_a_filter_that_leaves_nothing_leads_back(client: Client) -> None:
+    shown = pages.html(client, "/admin/sync/syncjob/?state__exact=dead")
+    assert "Nothing fits" in shown
+    assert 'href="?"' in shown
+
+
+def test_a_time_on_a_page_names_its_zone(client: Client, tenant: Tenant) -> None:
+    job = factories.dead_job(factories.connection(tenant))
+    client.cookies["browser_timezone"] = "Asia/Kolkata"
+    assert " IST" in pages.html(client, pages.page(SyncJob, "change", job.pk))
+
+
+def test_nothing_that_can_be_edited_is_filled_in_as_json(db: None) -> None:
+    request = RequestFactory().get("/")
+    request.user = User(username="root", is_superuser=True, is_staff=True, is_active=True)
+    with tenancy.everyone():
+        raw = [
+            f"{model._meta.label}.{name}"
+            for model, page in admin.site._registry.items()
+            if page.has_add_permission(request) and model not in OWN_FORMS
+            for name, field in page.get_form(request).base_fields.items()
+            if isinstance(field, forms.JSONField)
+        ]
+    assert raw == []
