@@ -1,6 +1,7 @@
 """A database with every migration applied, made once: each process's test database begins as a copy of it.
 
-Its name holds a sum of the migrations, so that changed ones make a new one; what it still lacks, migrating the copy adds.
+Its name holds a sum of the migrations and of the SQL that they take from elsewhere, so that changed ones make a new one; what it
+still lacks, migrating the copy adds.
 """
 
 import hashlib
@@ -54,7 +55,8 @@ def connected_to(name: str) -> Iterator[None]:
 
 
 def _sum_of_migrations() -> str:
-    files = sorted(file for app in apps.get_app_configs() for file in (Path(app.path) / "migrations").glob("*.py"))
+    roots = [Path(app.path) for app in apps.get_app_configs()]
+    files = sorted(file for root in roots for pattern in ("migrations/*.py", "*/sql.py") for file in root.glob(pattern))
     found = hashlib.sha256()
     for file in files:
         found.update(f"{file.parent.parent.name}/{file.name}".encode() + file.read_bytes())
