@@ -34,6 +34,7 @@ from activities.models import (
 )
 from activities.searching import find_calls
 from activities.states import states_from
+from activities.summary_notes import NOTE
 from activities.targets import KIND
 from integrations.admin_base import Panel
 from sync.admin_causes_places import PLACES
@@ -59,12 +60,13 @@ admin.site.register(RetentionRun, RetentionRunAdmin)
 admin.site.register(CallStage, CallStageAdmin)
 admin.site.register(DialerEndpoint, DialerEndpointAdmin)
 admin.site.register(DialerMessage, DialerMessageAdmin)
-JOB_TABLES.update(dict.fromkeys((KIND, MEETING, FOLLOW_UP), Call._meta.db_table))
+JOB_TABLES.update(dict.fromkeys((KIND, MEETING, FOLLOW_UP, NOTE), Call._meta.db_table))
 KINDS.update(
     {
         KIND: gettext_lazy("Calls can't be logged in %(crm)s"),
         MEETING: gettext_lazy("Meetings can't be booked in %(crm)s"),
         FOLLOW_UP: gettext_lazy("Follow-ups can't be made in %(crm)s"),
+        NOTE: gettext_lazy("Summaries of calls can't be written in %(crm)s"),
         READ_AGENTS: gettext_lazy("The users of %(crm)s can't be read"),
     }
 )
@@ -73,6 +75,7 @@ JOB_KINDS.update(
         KIND: gettext_lazy("Logging a call"),
         MEETING: gettext_lazy("Booking a meeting"),
         FOLLOW_UP: gettext_lazy("Setting a follow-up"),
+        NOTE: gettext_lazy("Writing the summary of a call"),
         READ_AGENTS: gettext_lazy("Reading the CRM's users"),
     }
 )

@@ -29,7 +29,11 @@ STATE_WORDS = {
     "failed": gettext_lazy("failed"),
     "cancelled": gettext_lazy("cancelled"),
 }
-SIDE_WORDS = {"meeting": gettext_lazy("Meeting"), "follow_up": gettext_lazy("Follow-up")}
+SIDE_WORDS = {
+    "meeting": gettext_lazy("Meeting"),
+    "follow_up": gettext_lazy("Follow-up"),
+    "note": gettext_lazy("Note with the summary"),
+}
 
 
 def state_badge(state: dict[str, Any]) -> str:
@@ -38,7 +42,7 @@ def state_badge(state: dict[str, Any]) -> str:
 
 
 def places_panel(call: Call, states: Sequence[dict[str, Any]]) -> Panel:
-    """A line for the call in each CRM, and one for each meeting and follow-up that belongs to it."""
+    """A line for the call in each CRM, and one for each meeting, follow-up and note that belongs to it."""
     rows = []
     for state in states:
         crm = provider_label(state["provider"])
@@ -87,7 +91,7 @@ def _brought_about(effect: DispositionEffect) -> list[tuple[object, object]]:
 
 
 def requests_panel(call: Call, states: Sequence[dict[str, Any]]) -> Panel:
-    """What was said to the CRMs about the call, its meeting and its follow-up."""
+    """What was said to the CRMs about the call, its meeting, its follow-up and its note."""
     keys = [f"{call.pk}{side}" for side in SIDES]
     sides = [one for state in states for one in (state, *(state.get(side) for side in SIDE_WORDS)) if one]
     return exchanges_panel(keys, [*keys, *(one["crm_record_id"] for one in sides if one["crm_record_id"])])

@@ -17,7 +17,7 @@ from activities.admin_reviews import BUTTONS, DecidesReviews, NeedsPersonFilter
 from activities.admin_stages import stages_panel
 from activities.models import Call
 from activities.notes import clock
-from activities.states import TABLES, sync_states
+from activities.states import SHOWN, TABLES, sync_states
 from integrations.admin_base import Panel, Question, ReadOnlyAdmin, TenantScopedAdmin, any_of, page_action
 from integrations.admin_html import NOTHING, ago_column, badge, bullets, code_column, page_url, prose
 from sync.admin_jobs import replay
@@ -121,7 +121,7 @@ class CallAdmin(DecidesReviews, ReadOnlyAdmin, TenantScopedAdmin):
         return bullets(row.next_steps)
 
     def panels(self, request: HttpRequest, row: Any) -> Sequence[Panel]:
-        row.states_read = states = sync_states([row.pk])[row.pk]
+        row.states_read = states = sync_states([row.pk], SHOWN)[row.pk]
         return [
             places_panel(row, states),
             effects_panel(row),

@@ -15,12 +15,12 @@ from uuid import UUID
 from django.utils import timezone
 
 from activities import agents
+from activities.answers import UNANSWERED, outcome_of
 from activities.booking import Effects, books, due, effects_of, moment
 from activities.dispositions import plain
 from activities.models import Call, CallSettings
 from activities.payload import keeps_text, related_record
 from activities.tried import Tried
-from activities.writer import UNANSWERED, outcome_of
 from integrations import errors, records
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider

@@ -16,6 +16,7 @@ class ActivitiesConfig(AppConfig):
         from activities.dialer_webhooks import tell_of_do_not_call, tell_of_jobs
         from activities.forgetting import forget
         from activities.reviews import log_what_waited
+        from activities.summary_notes import NOTE, WriteNotes
         from activities.targets import KIND
         from activities.writer import LogCalls
         from integrations.connecting import connected
@@ -29,6 +30,7 @@ class ActivitiesConfig(AppConfig):
         handlers.register(KIND, LogCalls(), lasting=True)
         handlers.register(MEETING, BookMeetings(), lasting=True)
         handlers.register(FOLLOW_UP, SetFollowUps(), lasting=True)
+        handlers.register(NOTE, WriteNotes(), lasting=True, hurried=True)
         handlers.register(agents.KIND, agents.ReadAgents())
         if advice.notices not in health.ADVISERS:
             health.ADVISERS.append(advice.notices)

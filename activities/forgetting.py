@@ -12,7 +12,7 @@ from activities import recordings
 from activities.models import Call
 from integrations import exchanges
 
-SIDES = ("", ":meeting", ":follow-up")
+SIDES = ("", ":meeting", ":follow-up", ":note")
 """Of a call's id, what requests to the CRMs go by."""
 
 NO_TEXTS: dict[str, Any] = {"notes": "", "summary": "", "key_points": [], "next_steps": []}

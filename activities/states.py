@@ -1,30 +1,35 @@
-"""What became of a call in each CRM, with its meeting and its follow-up there, read from its jobs and links."""
+"""What became of a call in each CRM, with its meeting, its follow-up and its note there, read from its jobs and links."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
 from activities.agreements import CANCELLED
 from activities.models import Call
+from activities.summary_notes import NOTE
+from activities.summary_notes import TABLE as NOTES
 from activities.targets import KIND
 from sync.models import SyncJob, SyncRecord
 
 WORDS = {"ready": "pending", "leased": "sending", "done": "logged", "dead": "failed", "dismissed": "failed"}
 SIDES = {"book_meeting": ("meeting", "call_meetings"), "set_follow_up": ("follow_up", "call_follow_ups")}
-"""Kind of job → its entry in the state, and what its links call themselves."""
-TABLES = {KIND: Call._meta.db_table, **{kind: table for kind, (_entry, table) in SIDES.items()}}
+"""Kind of job → its entry in the state, and what its links call themselves. What dialers are told."""
+SHOWN = {**SIDES, NOTE: ("note", NOTES)}
+"""What people are shown besides."""
+TABLES = {KIND: Call._meta.db_table, **{kind: table for kind, (_entry, table) in SHOWN.items()}}
+Sides = Mapping[str, tuple[str, str]]
 _Links = dict[tuple[UUID | None, UUID | None, str], SyncRecord]
 
 
-def sync_states(call_ids: Collection[UUID]) -> dict[UUID, list[dict[str, Any]]]:
+def sync_states(call_ids: Collection[UUID], sides: Sides = SIDES) -> dict[UUID, list[dict[str, Any]]]:
     """For each call, one entry per CRM, by its name; two queries for any number of calls."""
     rows = SyncRecord.objects.filter(local_record_id__in=call_ids, local_table__in=TABLES.values())
     jobs = SyncJob.objects.filter(local_record_id__in=call_ids, kind__in=TABLES).select_related("connection")
-    return states_from(call_ids, rows, jobs)
+    return states_from(call_ids, rows, jobs, sides)
 
 
 def states_from(
-    call_ids: Collection[UUID], rows: Iterable[SyncRecord], jobs: Iterable[SyncJob]
+    call_ids: Collection[UUID], rows: Iterable[SyncRecord], jobs: Iterable[SyncJob], sides: Sides = SIDES
 ) -> dict[UUID, list[dict[str, Any]]]:
     """The same from links and jobs that were read already."""
     links: _Links = {(row.local_record_id, row.connection_id, row.local_table): row for row in rows}
@@ -35,12 +40,12 @@ def states_from(
     states: dict[UUID, list[dict[str, Any]]] = {call_id: [] for call_id in call_ids}
     for (call_id, connection_id, kind), job in newest.items():
         if kind == KIND:
-            sides = {
+            besides = {
                 entry: _state(side, links)
-                for side_kind, (entry, _table) in SIDES.items()
+                for side_kind, (entry, _table) in sides.items()
                 if (side := newest.get((call_id, connection_id, side_kind)))
             }
-            states[call_id].append({"provider": job.connection.provider, **_state(job, links), **sides})
+            states[call_id].append({"provider": job.connection.provider, **_state(job, links), **besides})
     return states
 
 
@@ -57,6 +62,6 @@ def _state(job: SyncJob, links: _Links) -> dict[str, Any]:
 
 def _is_cancelled(job: SyncJob, link: SyncRecord | None) -> bool:
     """Whether a later stage took it back, and nothing is left to do: it is marked in the CRM, or not there (any more)."""
-    if job.kind not in SIDES or job.state != SyncJob.State.DONE:
+    if job.kind == KIND or job.state != SyncJob.State.DONE:
         return False
     return link is None or CANCELLED in link.metadata

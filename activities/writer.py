@@ -1,27 +1,27 @@
 """Logs calls in a CRM: the handler of `log_call` jobs."""
 
+from functools import partial
 from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
 
-from activities import agents
+from activities import agents, summary_notes
+from activities.answers import outcome_of
 from activities.dispositions import DispositionTable
 from activities.models import Call, CallSettings, DispositionMap
 from activities.payload import activity_of, related_record
 from activities.tried import Tried
-from integrations import errors
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
 from integrations.records import CallActivity, Written
+from sync import queue
 from sync.handlers import Result
 from sync.models import SyncJob, SyncRecord
 from sync.queue import Claim, Outcome
-from sync.work import judge
 
 CALLS = Call._meta.db_table
 READ = ("note_template", "forget_in_crms")
-UNANSWERED = "The CRM did not say what became of this."
 
 
 class LogCalls:
@@ -58,14 +58,17 @@ class LogCalls:
         connection = CrmConnection.objects.get(pk=claimed.jobs[0].connection_id)
         pause = float(connection.settings.get("unknown_outcome_pause", provider.unknown_outcome_pause))
         outcomes = [Outcome(job, "done") for job in claimed.jobs if job.local_record_id not in calls]
-        links = []
+        links, logged = [], []
         for activity in activities:
             job, result = jobs[activity.key], written.get(activity.key)
             outcomes.append(outcome_of(job, result, pause))
+            if outcomes[-1].state == "done":
+                logged.append((job, calls[job.local_record_id], activity))
             # An id may stand beside an error: the activity exists, but something about it is wrong.
             if result is not None and result.id:
                 links.append(_link(provider, connection, job, activity, result))
-        return Result(outcomes, links)
+        notes = summary_notes.jobs(provider, connection, logged)
+        return Result(outcomes, links, partial(queue.enqueue, notes) if notes else None)
 
     def _dispositions(self, provider: CrmProvider, claimed: Claim) -> DispositionTable:
         rows = DispositionMap.objects.filter(tenant_id=claimed.jobs[0].tenant_id, crm_provider=provider.slug)
@@ -80,16 +83,6 @@ def known_ids(claimed: Claim, table: str) -> dict[Any, str]:
         local_record_id__in=[job.local_record_id for job in claimed.jobs],
     )
     return dict(rows.values_list("local_record_id", "crm_record_id"))
-
-
-def outcome_of(job: SyncJob, result: Written | None, pause: float) -> Outcome:
-    """What one answer of a batch means for its job."""
-    if result is None:
-        # The provider broke its promise to answer for each; treat it as possibly written.
-        return judge(job, errors.OutcomeUnknown(UNANSWERED), pause)
-    if isinstance(result.error, errors.CrmError):
-        return judge(job, result.error, pause)
-    return Outcome(job, "done")
 
 
 def _link(

@@ -156,6 +156,11 @@ class FollowUp(Agreed):
     due_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note(Agreed):
+    """A text of its own beside a call: `title` is its subject, `description` its body, plain text both."""
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """What became of one write of a batch: an id, or the error that says what to do."""

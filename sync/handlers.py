@@ -37,10 +37,16 @@ LASTING: set[str] = set()
 """Kinds whose jobs tell what became of something that is kept, such as a call: they are never forgotten."""
 
 
-def register(kind: str, handler: Handler, *, lasting: bool = False) -> None:
+HURRIED: set[str] = set()
+"""Kinds that wait for no turn in a worker: one that finds a limit used up goes back at once, so that nothing else is held up."""
+
+
+def register(kind: str, handler: Handler, *, lasting: bool = False, hurried: bool = False) -> None:
     _HANDLERS[kind] = handler
     if lasting:
         LASTING.add(kind)
+    if hurried:
+        HURRIED.add(kind)
 
 
 def kinds() -> list[str]:

@@ -211,6 +211,7 @@ def _uses(provider: type[CrmProvider]) -> Iterable[tuple[str, str]]:
         (provider.call_type, _("Every call is logged here")),
         (provider.meeting_type, _("Meetings that agents book in a call")),
         (provider.follow_up_type, _("Follow-ups that a disposition asks for")),
+        (provider.note_type, _("Summaries of calls, beside the call")),
     )
     for name, use in others:
         if name:

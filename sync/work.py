@@ -27,7 +27,7 @@ from integrations.transport.client import WORKER, CrmApi, Patience
 from sync import lanes, queue
 from sync.bulk import upsert
 from sync.causes import code_of
-from sync.handlers import Result, handler_of
+from sync.handlers import HURRIED, Result, handler_of
 from sync.models import Lane, SyncJob, SyncRecord
 from sync.queue import Claim, Outcome
 
@@ -141,7 +141,8 @@ def _do(connection: CrmConnection, claimed: Claim, lane: int, patience: Patience
     handler = handler_of(kind)
     key = (connection.pk, kind, lane)
     if key not in opened:
-        opened[key] = open_crm(connection, lanes.patience_for(lane, patience))
+        held_up = replace(patience, turn=0.0) if kind in HURRIED else patience
+        opened[key] = open_crm(connection, lanes.patience_for(lane, held_up))
     provider, api = opened[key]
     calls_before = api.calls
     pause = float(connection.settings.get("unknown_outcome_pause", provider.unknown_outcome_pause))

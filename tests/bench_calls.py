@@ -7,7 +7,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median, quantiles
@@ -24,6 +24,7 @@ LONGEST_FIRE = 600.0
 KILL_EVERY = 6.0
 SINGLE, BACKLOG, BACKLOG_SINGLY = 40, 1000, 100
 LOOK_EVERY = 0.01
+NOTES = ("/notes", "/notes/{id}")
 PATIENCE = 180.0
 People = dict[str, list[dict[str, Any]]]
 
@@ -98,21 +99,25 @@ def _cost(system: "System", people: People) -> None:
         _wait(pushes=True)
         before = _requests(tenant)
         started = time.perf_counter()
-        _backlog(system, tenant, people[tenant.slug], calls)
-        _wait(pushes=False)
+        notes = _backlog(system, tenant, people[tenant.slug], calls)
+        _wait(pushes=False, kinds=["log_call"])
         took = time.perf_counter() - started
+        _wait(pushes=False)
         asked = {name: count - before.get(name, 0) for name, count in _requests(tenant).items()}
         made = {name: count for name, count in asked.items() if count}
+        for_notes = sum(count for name, count in made.items() if name.endswith(NOTES)) if notes else 0
         print(
-            f"calls      {tenant.provider}: {sum(made.values()) / calls:.3f} requests a call "
+            f"calls      {tenant.provider}: {(sum(made.values()) - for_notes) / calls:.3f} requests a call"
+            f"{f', {for_notes / notes:.3f} a note of {notes}' if notes else ''} "
             f"({calls:,} calls at once, {calls / took:.0f}/s): {_told(made)}"
         )
 
 
-def _backlog(system: "System", tenant: "DemoTenant", people: list[dict[str, Any]], calls: int) -> None:
+def _backlog(system: "System", tenant: "DemoTenant", people: list[dict[str, Any]], calls: int) -> int:
+    """How many notes beside calls are to come of it."""
     from tests.live import fire
 
-    fire.post(system, tenant, people, calls, prefix="backlog", agreed=False)
+    return len(fire.post(system, tenant, people, calls, prefix="backlog", agreed=False).notes)
 
 
 def _requests(tenant: "DemoTenant") -> dict[str, int]:
@@ -124,7 +129,7 @@ def _told(made: dict[str, int]) -> str:
     return ", ".join(f"{count} {re.sub(r'/services/data/v[0-9.]+', '', name)}" for name, count in made.items())
 
 
-def _wait(*, pushes: bool) -> None:
+def _wait(*, pushes: bool, kinds: Sequence[str] = ()) -> None:
     """Until all calls are there. What they change on their people is another matter: it waits meanwhile, or is waited for."""
     from django.db import connection as database
 
@@ -140,7 +145,7 @@ def _wait(*, pushes: bool) -> None:
                 "UPDATE sync_jobs SET not_before = now() + make_interval(secs => %s) WHERE kind = 'push' AND state = 'ready'",
                 [0 if pushes else 60],
             )
-            if not fire.open_jobs() and not (pushes and jobs.exists()):
+            if not fire.open_jobs(kinds or fire.KINDS) and not (pushes and jobs.exists()):
                 return
         time.sleep(0.5 if pushes else 0.1)
     raise RuntimeError("The calls have not reached their CRM.")
@@ -170,9 +175,9 @@ def _fire(system: "System", people: People) -> None:
         f"calls      {sum(one.once for one in audits):,} of {CALLS:,} once, {new:,} new in the CRMs, in {took:.0f} s "
         f"({stored:.0f} s of posting each twice), {killed} clusters killed, {struck}"
     )
-    agreed = sum(len(one.meetings) + len(one.follow_ups) for one in posted.values())
+    agreed = sum(len(one.meetings) + len(one.follow_ups) + len(one.notes) for one in posted.values())
     print(
-        f"calls      {agreed - len(wrong):,} of {agreed:,} meetings and follow-ups once; dead: {fire.dead_jobs() or 'none'}"
+        f"calls      {agreed - len(wrong):,} of {agreed:,} meetings, follow-ups and notes once; dead: {fire.dead_jobs() or 'none'}"
     )
     print(story.table(audits), flush=True)
     print("\n".join(wrong[:20]))

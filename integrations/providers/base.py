@@ -32,6 +32,7 @@ from integrations.records import (
     FollowUp,
     MappingDefault,
     Meeting,
+    Note,
     OAuthApp,
     RateHint,
     RateLimit,
@@ -112,6 +113,8 @@ class CrmProvider(ABC):
     """Object type that a booked meeting becomes; empty: this CRM keeps none."""
     follow_up_type: ClassVar[str] = ""
     """Object type that a follow-up becomes; empty: this CRM keeps none."""
+    note_type: ClassVar[str] = ""
+    """Object type that a call's summary becomes beside the call; empty: the call's own notes are its only place."""
     credential_forms: ClassVar[Mapping[str, tuple[str, ...]]]
     """Kind of credential → keys it must have, as `connect_crm` takes them. `a|b` means one of them."""
     default_limits: ClassVar[tuple[RateLimit, ...]]
@@ -390,6 +393,10 @@ class CrmProvider(ABC):
     def set_follow_ups(self, follow_ups: Sequence[FollowUp]) -> list[Written]:
         """Writes at most `call_batch_size` follow-ups under the same promises as `log_calls`."""
         raise errors.Unsupported(f"{self.label} keeps no tasks that we could write.")
+
+    def write_notes(self, notes: Sequence[Note]) -> list[Written]:
+        """Writes at most `call_batch_size` notes beside their calls under the same promises as `log_calls`."""
+        raise errors.Unsupported(f"{self.label} keeps no notes beside calls.")
 
     @abstractmethod
     def record_url(self, object_type: str, record_id: str) -> str:

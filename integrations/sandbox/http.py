@@ -57,14 +57,14 @@ class LoggedCall:
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """A meeting or a follow-up as the fake CRM holds it, in words that any demo or test can compare."""
+    """A meeting, a follow-up or a note beside a call as the fake CRM holds it, in words that any demo or test can compare."""
 
     key: str
     """As with `LoggedCall`."""
     record_id: str
     title: str
     at: str
-    """The start, or when it is due: a time, or the day alone where the CRM keeps no more."""
+    """The start, or when it is due: a time, or the day alone where the CRM keeps no more. Of a note when it was made."""
     text: str = ""
     owner: str = ""
     cancelled: bool = False
@@ -127,6 +127,10 @@ class Service:
     def follow_ups(self) -> list[Agreed]:
         """Every follow-up that was set here, twins included."""
         raise LookupError(f"The {self.slug} sandbox sets no follow-ups.")
+
+    def call_summaries(self) -> list[Agreed]:
+        """Every note that stands beside a call here, twins included. None where the CRM keeps no such notes."""
+        return []
 
     def key_of(self, call_id: str) -> str:
         """What a call id of ours looks like in a logged call."""

@@ -3,7 +3,7 @@
 Control: `GET /_sandbox/` (what there is), `GET /_sandbox/requests` (counts per method and path shape), `GET|PUT /_sandbox/faults`,
 `POST /_sandbox/clock {"advance": seconds}`, `GET /_sandbox/data/{collection}`, `GET /_sandbox/connect` (settings and a credential),
 `GET /_sandbox/statuses` (how often each status was answered),
-`POST /_sandbox/calls {"ids": [our call ids]}` (how each is held, in plain words; `/_sandbox/agreed` for meetings and follow-ups),
+`POST /_sandbox/calls {"ids": [our call ids]}` (how each is held, in plain words; `/_sandbox/agreed` for what stands beside them),
 `POST /_sandbox/edit|add|remove {"object", "id", "fields"}` (what somebody does in the CRM's own pages).
 It is for tests, demos and benchmarks alone.
 """
@@ -109,7 +109,11 @@ class SandboxServer(ThreadingHTTPServer):
 
     def _agreed(self, ids: list[str]) -> dict[str, Any]:
         """By kind: what is held under each of the ids, and how many there are at all."""
-        held = {"meetings": self.service.meetings(), "follow_ups": self.service.follow_ups()}
+        held = {
+            "meetings": self.service.meetings(),
+            "follow_ups": self.service.follow_ups(),
+            "notes": self.service.call_summaries(),
+        }
         keys = {one: self.service.key_of(one) for one in ids}
         return {
             kind: {

@@ -202,9 +202,9 @@ def test_the_feed_tells_programs_that_the_person_is_gone(crm: CrmConnection, cli
 def test_erasing_twice_says_the_same_and_changes_nothing(crm: CrmConnection) -> None:
     ann = of("Annegret")
     first = erase("--id", str(ann.pk))
-    held = list(SyncRecord.objects.values_list("metadata", flat=True))
+    held = list(SyncRecord.objects.order_by("pk").values_list("metadata", flat=True))
     assert erase("--id", str(ann.pk)) == first
-    assert list(SyncRecord.objects.values_list("metadata", flat=True)) == held
+    assert list(SyncRecord.objects.order_by("pk").values_list("metadata", flat=True)) == held
 
 
 def test_a_call_that_waits_to_be_logged_is_not_logged_any_more(

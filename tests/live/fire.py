@@ -13,6 +13,7 @@ import requests
 from django.db import connection as database
 
 from activities.booking import FOLLOW_UP, MEETING
+from activities.summary_notes import NOTE
 from config.demo import story
 from config.demo.story import DemoTenant, PostedCall
 from integrations import tenancy
@@ -29,10 +30,11 @@ FAULTS: list[dict[str, object]] = [
 ]
 PAUSE_SECONDS = 4.0
 """Until a lost answer is looked up: longer than the sandbox's indexes lag behind."""
-KINDS = ("log_call", MEETING, FOLLOW_UP)
+KINDS = ("log_call", MEETING, FOLLOW_UP, NOTE)
 AT_ONCE = 500
-WITH_MEETING, WITH_FOLLOW_UP = 5, 7
-"""Of so many calls one has one."""
+WITH_MEETING, WITH_FOLLOW_UP, WITH_SUMMARY = 5, 7, 4
+"""Of so many calls one has one. Summaries are fewer because a CRM may take few notes."""
+TOLD_BY_AI = ("summary", "key_points", "next_steps")
 
 
 @dataclass
@@ -43,6 +45,7 @@ class Posted:
     meetings: dict[str, str] = field(default_factory=dict)
     """Key of what was agreed → the record it is about."""
     follow_ups: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
     taken_back: set[str] = field(default_factory=set)
     """Meetings that must not take place in the end."""
 
@@ -52,6 +55,8 @@ def body_of(tenant: DemoTenant, number: int, record_id: str, prefix: str, agreed
     body = story.call_body(tenant, number, record_id)
     body |= {"external_id": f"{prefix}-{number:05}", "started_at": started.isoformat()}
     later = (started + timedelta(days=365)).isoformat()
+    if number % WITH_SUMMARY:
+        body = {name: value for name, value in body.items() if name not in TOLD_BY_AI}
     if agreed and number % WITH_MEETING == 0:
         body["meeting"] = {"starts_at": later, "duration_minutes": 30, "title": f"Demo {number}"}
     if agreed and number % WITH_FOLLOW_UP == 0:
@@ -91,7 +96,7 @@ def post(
         first, second = (_post_part(system, tenant, part) for _ in range(2))
         assert first == second
         for call_id, body in zip(first, part, strict=True):
-            _note(posted, call_id, body)
+            _note(posted, call_id, body, noted=bool(provider_class(tenant.provider).note_type))
     return posted
 
 
@@ -106,13 +111,15 @@ def _post_part(system: System, tenant: DemoTenant, bodies: Sequence[Mapping[str,
     return [str(one["id"]) for one in answer.json()["results"]]
 
 
-def _note(posted: Posted, call_id: str, body: Mapping[str, Any]) -> None:
+def _note(posted: Posted, call_id: str, body: Mapping[str, Any], *, noted: bool) -> None:
     on = body["crm_record_id"]
     posted.calls.append(PostedCall(call_id, on, body["disposition"]))
     if "meeting" in body:
         posted.meetings[f"{call_id}:meeting"] = on
     if "follow_up" in body:
         posted.follow_ups[f"{call_id}:follow-up"] = on
+    if noted and "summary" in body:
+        posted.notes[f"{call_id}:note"] = on
 
 
 def take_back(system: System, tenant: DemoTenant, posted: Posted, *, every: int) -> None:
@@ -157,9 +164,9 @@ def burn(system: System, *, seconds: float, kill_every: float, kills: int) -> in
     return killed
 
 
-def open_jobs() -> int:
+def open_jobs(kinds: Sequence[str] = KINDS) -> int:
     with tenancy.everyone():
-        return SyncJob.objects.filter(kind__in=KINDS).exclude(state__in=["done", "dead"]).count()
+        return SyncJob.objects.filter(kind__in=kinds).exclude(state__in=["done", "dead"]).count()
 
 
 def dead_jobs() -> dict[tuple[str, str, str, str], int]:
@@ -181,8 +188,8 @@ def close_breakers() -> None:
 
 
 def agreed_wrong(tenant: DemoTenant, posted: Posted) -> list[str]:
-    """What is wrong with the meetings and follow-ups, by the sandbox's own books."""
-    wanted = {"meetings": posted.meetings, "follow_ups": posted.follow_ups}
+    """What is wrong with the meetings, follow-ups and notes, by the sandbox's own books."""
+    wanted = {"meetings": posted.meetings, "follow_ups": posted.follow_ups, "notes": posted.notes}
     ids = [key for keys in wanted.values() for key in keys]
     answer = requests.post(f"{tenant.sandbox}/_sandbox/agreed", json={"ids": ids}, timeout=120)
     answer.raise_for_status()

@@ -152,7 +152,7 @@ def test_jobs_are_kept_as_long_as_somebody_may_ask_for_them(tenant: Tenant, stat
 
 def test_what_became_of_a_call_is_told_as_long_as_the_call_is_kept(tenant: Tenant) -> None:
     row, call = factories.connection(tenant), factories.call(tenant)
-    for kind in ("log_call", "book_meeting", "set_follow_up"):
+    for kind in ("log_call", "book_meeting", "set_follow_up", "write_note"):
         an_old_job(row, 400, kind=kind, local_record_id=call.pk)
     an_old_job(row, 400, kind="log_call", state="dismissed", local_record_id=call.pk)
     with tenancy.everyone():

@@ -101,7 +101,7 @@ class Appointments:
         name = str(task.get("name") or "") if isinstance(task, dict) else ""
         if not name.startswith(CANCELLED):
             title, _space, marker = name.rpartition(" ")
-            name = f"{_cut(CANCELLED + title, NAME_ROOM - len(marker) - 1)} {marker}"
+            name = f"{cut(CANCELLED + title, NAME_ROOM - len(marker) - 1)} {marker}"
         self._api.request("PUT", f"/{TASKS}/{task_id}", json={"name": name, "isCompleted": True}, repeatable=True)
         return Written(one.key, id=AS_TASK + task_id, url=self._url_of(one.record_id))
 
@@ -208,12 +208,12 @@ def _person(one: Agreed) -> int:
 def _text(one: Agreed, *, agent_known: bool) -> str:
     lines = [f"Agent: {one.agent_email}"] if one.agent_email and not agent_known else []
     lines += [f"Related record: {one.related_to}"] if one.related_to else []
-    return "\n".join(part for part in (_cut(one.description.strip(), TEXT_ROOM), *lines) if part)
+    return "\n".join(part for part in (cut(one.description.strip(), TEXT_ROOM), *lines) if part)
 
 
 def _short(text: str, room: int) -> str:
-    return _cut(" ".join(text.split()), room)
+    return cut(" ".join(text.split()), room)
 
 
-def _cut(text: str, room: int) -> str:
+def cut(text: str, room: int) -> str:
     return text if len(text) <= room else text[: room - 1] + "…"

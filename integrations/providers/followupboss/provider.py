@@ -11,7 +11,7 @@ from django.conf import settings
 from integrations import errors, exchanges
 from integrations.providers.base import Api, CrmProvider, TokenCall
 from integrations.providers.followupboss import call_events, defaults, failures, oauth, quotas, webhooks
-from integrations.providers.followupboss.activities import KINDS, ActivityReader, Kind
+from integrations.providers.followupboss.activities import KINDS, NOTES, ActivityReader, Kind
 from integrations.providers.followupboss.activity_writing import ActivityWriter
 from integrations.providers.followupboss.agents import Agents
 from integrations.providers.followupboss.appointments import APPOINTMENTS, TASKS, Appointments
@@ -25,6 +25,7 @@ from integrations.providers.followupboss.people import People
 from integrations.providers.followupboss.preflight import Preflight
 from integrations.providers.followupboss.reading import PeopleReader
 from integrations.providers.followupboss.schema import Schema
+from integrations.providers.followupboss.summary_notes import SummaryNotes
 from integrations.providers.followupboss.values import Composer
 from integrations.providers.followupboss.writing import PeopleWriter
 from integrations.records import (
@@ -43,6 +44,7 @@ from integrations.records import (
     Finding,
     FollowUp,
     Meeting,
+    Note,
     OAuthApp,
     RateHint,
     RecordWrite,
@@ -71,6 +73,7 @@ class Provider(CrmProvider):
     call_type = "calls"
     meeting_type = APPOINTMENTS
     follow_up_type = TASKS
+    note_type = NOTES.name
     credential_forms = {"api_key": ("api_key",), "oauth": ("access_token", "refresh_token")}
     default_limits = quotas.LIMITS
     default_mappings = defaults.MAPPINGS
@@ -96,6 +99,7 @@ class Provider(CrmProvider):
         composer = Composer(self._schema, self.directory, connection)
         self._writer = PeopleWriter(self.people, composer, self._sees_everybody, self._person_url)
         self._activity_writer = ActivityWriter(api, self.activities, self.directory, self._sees_everybody, self.events)
+        self._summary_notes = SummaryNotes(self._activity_writer, self._person_url)
         form = call_events.EventForm(self.events, connection.timezone)
         callers = Callers(self.people, self.events)
         agents = Agents(self.directory, self._sees_everybody)
@@ -274,6 +278,9 @@ class Provider(CrmProvider):
 
     def set_follow_ups(self, follow_ups: Sequence[FollowUp]) -> list[Written]:
         return self._appointments.follow_up(follow_ups)
+
+    def write_notes(self, notes: Sequence[Note]) -> list[Written]:
+        return write_each(notes, self._summary_notes.write)
 
     def log_event(
         self, payload: Mapping[str, Any], *, received_at: datetime, first_attempt_at: datetime | None = None

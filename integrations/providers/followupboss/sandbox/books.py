@@ -54,6 +54,14 @@ class Books(Door):
     def follow_ups(self) -> list[Agreed]:
         return [_task(one) for one in self.store.all("tasks") if one.get("type") == "Follow Up"]
 
+    def call_summaries(self) -> list[Agreed]:
+        return [_note(one) for one in self.store.all("notes")]
+
+
+def _note(one: Document) -> Agreed:
+    text = str(one.get("body") or "")
+    return Agreed(text.rpartition("\n")[2], str(one["personId"]), one["subject"], one["created"], text=text)
+
 
 def _appointment(one: Document) -> Agreed:
     owner = next((str(guest["userId"]) for guest in one["invitees"] if guest.get("userId")), "")
