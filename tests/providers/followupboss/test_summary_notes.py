@@ -285,6 +285,21 @@ def test_a_note_that_still_waits_when_its_person_is_erased_is_not_written(world:
     assert (world.held("notes"), world.jobs()) == ([], [("done", "")])
 
 
+def test_a_change_that_still_waits_when_the_texts_are_forgotten_is_not_written(world: World, tenant: Tenant) -> None:
+    call_id = world.post(**SAID)
+    world.work()
+    limits.close(str(world.row.pk), ["notes"], 300)
+    world.say(call_id, summary="Said later")
+    world.work()
+    with tenancy.everyone():
+        CallSettings.objects.create(tenant=tenant, texts_kept_days=30)
+    retention.forget_for_all()
+    world.work()
+    (note,) = world.held("notes")
+    assert SAID["summary"] in note["body"]
+    assert world.jobs() == [("done", ""), ("done", "")]
+
+
 def test_what_was_said_to_the_crm_is_forgotten_with_the_call(world: World, tenant: Tenant) -> None:
     call_id = world.post(**SAID)
     world.work()
