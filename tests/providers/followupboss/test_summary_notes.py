@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 
 from activities import retention
 from activities.forgetting import forget_calls
-from activities.models import Call, CallSettings
+from activities.models import Call, CallSettings, DialerMessage
 from activities.summary_notes import NOTE, TABLE
 from integrations import tenancy
 from integrations.exchanges_reading import about_record
@@ -34,6 +34,8 @@ SAID = {
     "key_points": ["Relocating for work"],
     "next_steps": ["Send CMA by Friday"],
 }
+STATE = {"status", "crm_record_id", "url", "error", "attempts", "provider"}
+"""What dialers are told of a call in a CRM."""
 LONG = Patience(turn=600, retry=3)
 
 
@@ -313,11 +315,25 @@ def _told(call_id: str) -> list[Any]:
     return list(about_record([f"{call_id}:note"]))
 
 
+def test_a_dialer_is_not_told_of_a_note_that_failed(world: World, tenant: Tenant) -> None:
+    factories.dialer_endpoint(tenant, events=[])
+    world.server.service.faults.set([{"kind": "status", "status": 404, "match": "POST /v1/notes", "times": 1}])
+    call_id = world.post(**SAID)
+    world.work()
+    assert [state for state, _cause in world.jobs()] == ["dead"]
+    world.say(call_id, disposition="Voicemail")
+    world.work()
+    with tenancy.everyone():
+        told = list(DialerMessage.objects.values_list("event", "payload"))
+    assert [event for event, _payload in told] == ["call.logged", "call.logged"]
+    assert {name for _event, payload in told for one in payload["data"]["syncs"] for name in one} == STATE
+
+
 def test_people_see_the_note_beside_its_call_and_dialers_hear_what_is_documented(world: World, tenant: Tenant) -> None:
     call_id = world.post(**SAID)
     world.work()
     (sync,) = world.dialer.get(f"{URL}{call_id}/").json()["syncs"]
-    assert set(sync) == {"status", "crm_record_id", "url", "error", "attempts", "provider"}
+    assert set(sync) == STATE
     browser = Client()
     browser.force_login(User.objects.get(pk=factories.tenant_admin(tenant).pk))
     page = browser.get(f"/admin/activities/call/{call_id}/change/").content.decode()
