@@ -102,13 +102,12 @@ def _cost(system: "System", people: People) -> None:
         notes = _backlog(system, tenant, people[tenant.slug], calls)
         _wait(pushes=False, kinds=["log_call"])
         took = time.perf_counter() - started
-        _wait(pushes=False)
-        asked = {name: count - before.get(name, 0) for name, count in _requests(tenant).items()}
-        made = {name: count for name, count in asked.items() if count}
-        for_notes = sum(count for name, count in made.items() if name.endswith(NOTES)) if notes else 0
+        made, for_notes = _asked(tenant, before, notes=False), ""
+        if notes:
+            _wait(pushes=False)
+            for_notes = f", {sum(_asked(tenant, before, notes=True).values()) / notes:.3f} a note of {notes}"
         print(
-            f"calls      {tenant.provider}: {(sum(made.values()) - for_notes) / calls:.3f} requests a call"
-            f"{f', {for_notes / notes:.3f} a note of {notes}' if notes else ''} "
+            f"calls      {tenant.provider}: {sum(made.values()) / calls:.3f} requests a call{for_notes} "
             f"({calls:,} calls at once, {calls / took:.0f}/s): {_told(made)}"
         )
 
@@ -118,6 +117,12 @@ def _backlog(system: "System", tenant: "DemoTenant", people: list[dict[str, Any]
     from tests.live import fire
 
     return len(fire.post(system, tenant, people, calls, prefix="backlog", agreed=False).notes)
+
+
+def _asked(tenant: "DemoTenant", before: dict[str, int], *, notes: bool) -> dict[str, int]:
+    """What was asked since: for notes beside calls, or for all else."""
+    since = {name: count - before.get(name, 0) for name, count in _requests(tenant).items()}
+    return {name: count for name, count in since.items() if count and name.endswith(NOTES) == notes}
 
 
 def _requests(tenant: "DemoTenant") -> dict[str, int]:
