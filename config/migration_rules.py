@@ -85,6 +85,13 @@ class _Change:
     before: ProjectState
     after: ProjectState
 
+    def makes_a_key_anew(self, operation: Any) -> bool:
+        """To change its index, Django takes a foreign key away and makes it again; its SQL tells so only in a migrated database."""
+        name = (self.app, operation.model_name_lower)
+        sides: list[Any] = [state.models[name].fields[operation.name] for state in (self.before, self.after)]
+        is_key = all(one.many_to_one and one.db_constraint for one in sides)
+        return is_key and len({one.db_index for one in sides}) > 1
+
     def sql(self, operation: Any) -> list[str]:
         """What it says to the database; nothing where only Django has to know."""
         with connection.schema_editor(collect_sql=True, atomic=False) as editor:
@@ -107,6 +114,8 @@ def _wrong(operation: Any, made: set[str], change: _Change) -> Iterator[tuple[st
     elif isinstance(operation, migrations.AddField):
         yield from ((what, why) for why in _new_field(operation.field))
     elif isinstance(operation, migrations.AlterField):
+        if change.makes_a_key_anew(operation):
+            yield what, "checks all rows anew under a lock: change the state alone, and drop what is not needed by hand"
         yield from ((what, why) for _sql_, why in _sql(change.sql(operation), made))
     elif isinstance(operation, migrations.AddIndex) and not isinstance(operation, AddIndexConcurrently):
         yield what, "locks the table against writing: use AddIndexConcurrently"

@@ -56,12 +56,9 @@ _LINE = """
 """
 
 _NEXT = f"""
-WITH line AS MATERIALIZED ({_LINE}), busy AS (
+WITH line AS MATERIALIZED ({_LINE}), busy AS MATERIALIZED (
     SELECT tenant_id, count(DISTINCT lease_token) AS workers FROM sync_jobs
     WHERE state = 'leased' AND lease_until > statement_timestamp() GROUP BY tenant_id
-), served AS (
-    SELECT tenant_id, max(served_at) AS at FROM crm_credentials
-    WHERE tenant_id IN (SELECT tenant_id FROM line) GROUP BY tenant_id
 ), cycle AS MATERIALIZED (
     SELECT nextval('dialbridge_turns') %% 2 = 0 AS by_lane, EXISTS (SELECT 1 FROM line WHERE lane = %(first)s) AS urgent
 ), chosen AS MATERIALIZED (
@@ -69,7 +66,7 @@ WITH line AS MATERIALIZED ({_LINE}), busy AS (
     JOIN line ON line.id = c.id
     CROSS JOIN cycle
     LEFT JOIN busy ON busy.tenant_id = line.tenant_id
-    LEFT JOIN served ON served.tenant_id = line.tenant_id
+    CROSS JOIN LATERAL (SELECT max(served_at) AS at FROM crm_credentials WHERE tenant_id = line.tenant_id) served
     WHERE c.wake_requested_at IS NOT NULL
     ORDER BY
         CASE WHEN cycle.by_lane THEN line.lane ELSE (cycle.urgent AND line.lane >= %(last)s)::int END,

@@ -76,6 +76,7 @@ class Call(TenantOwned):
         indexes = [
             models.Index(fields=["tenant", "-created_at"], name="call_newest"),
             models.Index(fields=["-created_at", "-id"], name="call_newest_of_all"),
+            models.Index(fields=["tenant", "-created_at"], condition=~models.Q(review=""), name="call_with_review"),
             models.Index(fields=["contact", "-started_at", "-created_at"], name="newest_call_of_contact"),
         ]
         verbose_name = _("call")

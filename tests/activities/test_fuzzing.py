@@ -179,7 +179,10 @@ def test_a_client_made_of_the_schema_posts_its_examples(client: APIClient, conne
     for body in made.examples("post_call"):
         posted = made.call("post_call", body)
         for stage in made.examples("update_call"):
-            assert made.call("update_call", stage, call_id=posted["id"])["changed"]
+            changed = made.call("update_call", stage, call_id=posted["id"])["changed"]
+            assert changed or not any(stage[name] for name in stage if name != "said_at"), (
+                "what was never said is taken back"
+            )
         assert made.call("read_call", call_id=posted["id"])["external_id"] == body["external_id"]
         assert len(made.call("find_call", external_id=body["external_id"])["results"]) == 1
     [body] = made.examples("post_calls")

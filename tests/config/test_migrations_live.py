@@ -40,6 +40,14 @@ def test_all_our_migrations_can_be_run_on_a_live_system(db: None) -> None:
         (migrations.DeleteModel("SyncJob"), "later release"),
         (migrations.AlterField("syncjob", "attempts", models.BigIntegerField(default=0)), "rewrites the table"),
         (migrations.AlterField("syncjob", "not_before", models.DateTimeField(null=True)), ""),
+        (
+            migrations.AlterField(
+                "syncjob",
+                "connection",
+                models.ForeignKey("integrations.crmconnection", models.CASCADE, related_name="jobs", db_index=False),
+            ),
+            "checks all rows anew",
+        ),
         (migrations.RunSQL("CREATE INDEX x ON sync_jobs (attempts)"), "locks the table"),
         (migrations.RunSQL("ALTER TABLE sync_jobs ALTER COLUMN attempts SET NOT NULL"), "reads the whole table"),
         (

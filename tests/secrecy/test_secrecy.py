@@ -68,7 +68,7 @@ def test_a_number_in_a_log_fails_the_test_that_made_it_and_is_not_shown(tmp_path
     said = done.stdout + done.stderr
     assert "5550101" not in said
     assert [f"test_number_{place}:" in said for place in range(len(NUMBER_LEAKS))] == [True, True, True]
-    assert said.count("A phone number stands in") == len(NUMBER_LEAKS)
+    assert f"{len(NUMBER_LEAKS)} errors in" in said, said
 
 
 def test_what_is_encrypted_and_issued_is_known_as_a_secret(tenant: Tenant) -> None:
