@@ -30,7 +30,7 @@ ROWS = 30
 MOST_QUERIES = 14
 
 
-@pytest.fixture(params=["superuser", "support", "tenant admin"])
+@pytest.fixture(params=[pytest.param("superuser", marks=pytest.mark.thorough), "support", "tenant admin"])
 def person(request: pytest.FixtureRequest, ours: World) -> User:
     makers: dict[str, Callable[[], User]] = {
         "superuser": factories.superuser,

@@ -2,6 +2,7 @@
 
 from itertools import chain
 
+import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import Permission, User
@@ -32,6 +33,7 @@ def test_no_page_of_another_tenants_row_is_there(admin_client: Client, theirs: W
     assert len(tried) > 4 * len(MODELS), "Each model has at least the pages change, delete and history."
 
 
+@pytest.mark.thorough
 def test_no_page_of_a_row_that_never_was_is_there(support_client: Client, root_client: Client, ours: World) -> None:
     missing = "00000000-0000-0000-0000-000000000000"
     for model in MODELS:

@@ -203,6 +203,7 @@ def assert_nothing_was_applied_twice() -> None:
         assert contact.version == 1 + len(changes)
 
 
+@pytest.mark.thorough
 def test_the_command_stops_within_seconds_when_asked_and_gives_its_streams_back(
     crm: CrmConnection, environment: dict[str, str]
 ) -> None:

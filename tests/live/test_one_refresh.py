@@ -51,9 +51,8 @@ def run_out(row: CrmConnection, server: SandboxServer, **token: object) -> None:
 
 @pytest.mark.live
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize(
-    "known", [True, pytest.param(False, marks=pytest.mark.thorough)], ids=["its-time-is-over", "the-api-refuses-it"]
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("known", [True, False], ids=["its-time-is-over", "the-api-refuses-it"])
 def test_ten_processes_renew_a_rotating_token_once_and_all_go_on(
     connection: CrmConnection, fake_crm: SandboxServer, known: bool
 ) -> None:

@@ -86,6 +86,7 @@ def request(path: str, headers: dict[str, str], body: bytes, host: str = "intern
 
 
 @pytest.mark.live
+@pytest.mark.thorough
 def test_deliveries_over_http(site: Site) -> None:
     """One start for all: the database of its own costs seconds."""
     query = "?next=%2Fa%3Ab%2Cc%40d&plus=a+b%20c&%C3%BC=%fc&empty="

@@ -122,7 +122,12 @@ def test_the_desk_works_without_its_script(page: Page, live_server: LiveServer) 
 
 
 @pytest.mark.live
-@pytest.mark.parametrize("page", [{}, PHONE, DARK], indirect=True, ids=["desk", "phone", "dark"])
+@pytest.mark.parametrize(
+    "page",
+    [{}, *(pytest.param(one, marks=pytest.mark.thorough) for one in (PHONE, DARK))],
+    indirect=True,
+    ids=["desk", "phone", "dark"],
+)
 def test_each_page_fits_and_is_accessible(page: Page, live_server: LiveServer) -> None:
     opened(page, live_server)
     for address in (

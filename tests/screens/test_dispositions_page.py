@@ -74,7 +74,12 @@ def test_an_agent_is_chosen_from_a_list_or_a_suggestion_is_accepted(page: Page, 
 
 
 @pytest.mark.live
-@pytest.mark.parametrize("page", [{}, PHONE, DARK], indirect=True, ids=["desk", "phone", "dark"])
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param({}, marks=pytest.mark.thorough), PHONE, pytest.param(DARK, marks=pytest.mark.thorough)],
+    indirect=True,
+    ids=["desk", "phone", "dark"],
+)
 def test_each_editor_fits_and_is_accessible(page: Page, live_server: LiveServer) -> None:
     opened(page, live_server, MATRIX)
     for address in (MATRIX, AGENTS, f"{AGENTS}?show=all"):

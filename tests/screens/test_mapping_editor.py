@@ -157,7 +157,9 @@ def test_a_row_is_added_removed_and_kept_by_the_keyboard_alone(
 
 
 @pytest.mark.live
-@pytest.mark.parametrize("page", [PHONE, DARK], indirect=True, ids=["phone", "dark"])
+@pytest.mark.parametrize(
+    "page", [PHONE, pytest.param(DARK, marks=pytest.mark.thorough)], indirect=True, ids=["phone", "dark"]
+)
 def test_each_page_of_the_editor_is_usable_on_a_phone_and_in_the_dark(
     page: Page, live_server: LiveServer, crm: CrmConnection
 ) -> None:

@@ -233,7 +233,13 @@ class Dispute:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("choice", "value"), [(Choice.OURS, None), (Choice.THEIRS, None), (Choice.OTHER, "Both")], ids=str
+    ("choice", "value"),
+    [
+        (Choice.THEIRS, None),
+        pytest.param(Choice.OURS, None, marks=pytest.mark.thorough),
+        pytest.param(Choice.OTHER, "Both", marks=pytest.mark.thorough),
+    ],
+    ids=str,
 )
 def test_every_crm_gets_its_value_back_after_the_decision_reached_it(case: Case, choice: Choice, value: Any) -> None:  # noqa: F811
     found = Dispute(case, choice, value)
