@@ -15,7 +15,7 @@ from tests.fake_crm.provider import FakeService
 from tests.providers.harness import serve
 
 hypothesis.settings.register_profile(
-    "suite", deadline=None, max_examples=30
+    "suite", deadline=None, max_examples=20
 )  # on a busy machine any example may take long
 hypothesis.settings.register_profile("thorough", deadline=None)
 

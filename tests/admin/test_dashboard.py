@@ -229,6 +229,7 @@ def test_the_menu_shows_a_tenants_admin_only_what_opens(admin_client: Client, ou
         assert admin_client.get(link, follow=True).status_code == 200, link
 
 
+@pytest.mark.thorough
 def test_the_menu_leads_support_and_superusers_everywhere(
     root_client: Client, support_client: Client, ours: World
 ) -> None:

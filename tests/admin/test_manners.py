@@ -100,6 +100,7 @@ def test_a_tenant_admin_sees_a_menu_that_fits_on_a_screen(tenant: Tenant) -> Non
     assert len(shown) <= MOST_ENTRIES, shown
 
 
+@pytest.mark.thorough
 def test_nobody_is_shown_an_entry_that_leads_nowhere(tenant: Tenant, sign_in: SignIn) -> None:
     for person in (factories.tenant_admin(tenant), factories.viewer(tenant), factories.support()):
         client, groups = sign_in(person), menu_of(person)

@@ -22,6 +22,7 @@ MODELS = pages.registered()
 OURS = ("integrations", "mapping", "sync", "activities")
 
 
+@pytest.mark.thorough
 def test_no_page_of_another_tenants_row_is_there(admin_client: Client, theirs: World) -> None:
     tried = list(pages.row_urls(theirs))
     for url in tried:

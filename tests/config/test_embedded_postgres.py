@@ -294,6 +294,7 @@ def test_a_server_whose_data_were_deleted_does_not_take_the_next_one_down(root: 
     assert query(second, "SELECT 1") == "1"
 
 
+@pytest.mark.thorough
 def test_a_closed_home_is_left_closed_and_the_server_still_starts(
     place: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,6 +316,7 @@ def test_a_closed_home_is_left_closed_and_the_server_still_starts(
         assert stop(root)
 
 
+@pytest.mark.thorough
 def test_an_ordinary_user_needs_nothing_but_a_plain_python(place: Path, wheel: Path) -> None:
     user, group = (65534, 65534) if AS_ROOT else (os.geteuid(), os.getegid())
     account = postgres_home.Account(user, group) if AS_ROOT else postgres_home.Account()
