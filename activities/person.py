@@ -14,6 +14,7 @@ from django.contrib.admin.models import LogEntry
 from django.db.models import F, Func, IntegerField, Model, Q, QuerySet, Value
 from django.db.models.lookups import GreaterThan
 
+from activities.forgetting import SIDES
 from activities.models import Call, CallStage, DialerMessage, RecordingPlay
 from integrations import exchanges
 from integrations.models import ApiExchange, Tenant
@@ -70,7 +71,7 @@ class Person:
         """By which requests to the CRMs are known to be about this person."""
         records = [exchanges.record_key(one.crm_object_type, one.crm_record_id) for one in self.links]
         jobs = SyncJob.objects.filter(local_record_id__in=self.ids).values_list("pk", flat=True)
-        sides = [f"{one}{side}" for one in self.call_ids for side in (":meeting", ":follow-up")]
+        sides = [f"{one}{side}" for one in self.call_ids for side in SIDES]
         return [*self.texts, *(str(one.pk) for one in self.links), *records, *sides, *(f"job:{one}" for one in jobs)]
 
     @property

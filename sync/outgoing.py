@@ -209,8 +209,12 @@ class Push:
 
     def _of_others(self, changes: Iterable[Change]) -> set[str]:
         """Of the records that were there already, those that stand for another contact: somebody is asked about these two."""
-        found = {one.written.id: one.contact.pk for one in changes if one.written and _is_there(one.written.error)}
-        rows = SyncRecord.objects.filter(connection=self.connection, crm_record_id__in=list(found)) if found else ()
+        met = [one for one in changes if one.written and isinstance(one.written.error, errors.AlreadyThere)]
+        found = {one.written.id: one.contact.pk for one in met if one.written}
+        rows = SyncRecord.objects.filter(
+            tenant_id=self.connection.tenant_id, crm_provider=self.connection.provider,
+            crm_object_type__in={one.kind for one in met}, crm_record_id__in=list(found),
+        )  # fmt: skip
         return {row.crm_record_id for row in rows if row.local_record_id not in (None, found[row.crm_record_id])}
 
     def _outcome(self, job: SyncJob, changes: Sequence[Change]) -> Outcome:
@@ -255,10 +259,6 @@ def differing(contact: Contact, link: SyncRecord | None, mapping: Published) -> 
         and may_replace(blanks.get(name, CLEAR), value, base.get(name))
         and not (name == COUNTER and not value and name not in base)
     }
-
-
-def _is_there(error: Exception | None) -> bool:
-    return isinstance(error, errors.AlreadyThere)
 
 
 def _by_kind(links: Iterable[SyncRecord]) -> dict[str, list[SyncRecord]]:

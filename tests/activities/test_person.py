@@ -18,6 +18,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from activities import person, person_erasing
+from activities.forgetting import SIDES
 from activities.models import Call
 from activities.person import PLACES
 from activities.person_erasing import UnderWay
@@ -253,6 +254,18 @@ def test_the_export_holds_everything_and_names_what_the_crm_has(
     assert {"fakecrm"} == {one["provider"] for one in told["crm_records"]}
     filled = {title for title, rows in told["held"].items() if rows}
     assert filled >= {"contacts", "records_in_crms", "history", "calls", "jobs", "events_from_crms", "requests_to_crms"}
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_the_export_holds_what_was_said_of_everything_that_belongs_to_a_call(
+    crm: CrmConnection, client: APIClient, capsys: pytest.CaptureFixture[str], side: str
+) -> None:
+    live_through(crm, client)
+    call = Call.objects.filter(contact=of("Annegret"))[0]
+    said = factories.exchange(crm, keys=[f"{call.pk}{side}"])
+    call_command("export_person", "acme", "--email", ANN["email"])
+    told = json.loads(capsys.readouterr().out)
+    assert said.pk in {one["id"] for one in told["held"]["requests_to_crms"]}
 
 
 def _only_in_pages(told: dict[str, Any]) -> bool:
