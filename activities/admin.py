@@ -37,11 +37,11 @@ from activities.states import states_from
 from activities.summary_notes import NOTE
 from activities.targets import KIND
 from integrations.admin_base import Panel
-from sync.admin_causes_places import PLACES
-from sync.admin_contacts import ContactAdmin
-from sync.admin_desk import CONTEXT
-from sync.admin_jobs import JOB_TABLES, RECORD_MODELS
-from sync.causes_words import KINDS, OWNERS
+from sync.admin.causes.places import PLACES
+from sync.admin.contacts import ContactAdmin
+from sync.admin.desk import CONTEXT
+from sync.admin.jobs import JOB_TABLES, RECORD_MODELS
+from sync.causes.words import KINDS, OWNERS
 from sync.job_words import KINDS as JOB_KINDS
 from sync.models import Contact
 from sync.presence import Facts

@@ -101,7 +101,7 @@ class AgentOverrideAdmin(AgentMatrix, MendsAdvice, TenantScopedAdmin):
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "connection":
-            kwargs["queryset"] = CrmConnection.objects.defer("access_token", "refresh_token", "secrets")
+            kwargs["queryset"] = CrmConnection.objects.only("tenant", "provider", "account_name", "account_id")
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:

@@ -19,8 +19,9 @@ from activities.models import Call
 from activities.notes import clock
 from activities.states import SHOWN, TABLES, sync_states
 from integrations.admin_base import Panel, Question, ReadOnlyAdmin, TenantScopedAdmin, any_of, page_action
-from integrations.admin_html import NOTHING, ago_column, badge, bullets, code_column, page_url, prose
-from sync.admin_jobs import replay
+from integrations.admin_html import NOTHING, ago_column, badge, bullets, page_url, plain, prose, spaced
+from mapping.fields import field_name
+from sync.admin.jobs import replay
 from sync.models import SyncJob
 from sync.records_search import phone_candidates, regions
 
@@ -56,7 +57,6 @@ class CallAdmin(DecidesReviews, ReadOnlyAdmin, TenantScopedAdmin):
         ),
         (gettext_lazy("Content"), {"fields": ("notes_text", "summary_text", "points", "steps", "metrics")}),
     )
-    metrics = staticmethod(code_column("metadata", gettext_lazy("metrics")))
 
     # --- the list: what became of all its calls is read in two queries -----------------------------------------------
 
@@ -119,6 +119,10 @@ class CallAdmin(DecidesReviews, ReadOnlyAdmin, TenantScopedAdmin):
     @admin.display(description=gettext_lazy("next steps"))
     def steps(self, row: Call) -> str:
         return bullets(row.next_steps)
+
+    @admin.display(description=gettext_lazy("metrics"))
+    def metrics(self, row: Call) -> str:
+        return bullets(f"{spaced(field_name(str(name)))}: {plain(value)}" for name, value in dict(row.metadata).items())
 
     def panels(self, request: HttpRequest, row: Any) -> Sequence[Panel]:
         row.states_read = states = sync_states([row.pk], SHOWN)[row.pk]

@@ -16,7 +16,7 @@ from activities.reviews import OPEN
 from activities.targets import TargetError
 from integrations.admin_base import Question, page_action
 from integrations.admin_html import page_url
-from sync.admin_stories import person_name
+from sync.admin.stories import person_name
 
 if TYPE_CHECKING:
     from integrations.admin_base import TenantScopedAdmin as _Base

@@ -206,15 +206,22 @@ class DialerMessageAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     content = staticmethod(code_column("payload", gettext_lazy("message")))
     fields: ClassVar[Any] = (
         ("event", STATE),
+        "told",
         ("endpoint", "call"),
         ("attempts", "status"),
         "error",
-        ("created_at", "finished_at", "not_before"),
+        ("created_at", "not_before"),
+        "finished_at",
         "content",
     )
+    only_if_filled = ("told", "error", "finished_at")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).defer("endpoint__secret")
+
+    @admin.display(description=gettext_lazy("what it tells"))
+    def told(self, row: DialerMessage) -> str:
+        return str(EVENTS.get(row.event, ""))
 
     @admin.display(description=gettext_lazy("call"), ordering="about")
     def call(self, row: DialerMessage) -> str:

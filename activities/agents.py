@@ -20,7 +20,7 @@ from activities.models import AgentOverride, Call, CrmAgent
 from integrations import errors, tenancy
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
-from integrations.records import CrmUser
+from integrations.records.connections import CrmUser
 from sync import upkeep
 from sync.handlers import Result
 from sync.queue import Claim, Outcome

@@ -18,23 +18,25 @@ from activities import agents
 from activities.answers import UNANSWERED, outcome_of
 from activities.booking import Effects, books, due, effects_of, moment
 from activities.dispositions import plain
+from activities.links import Links, link, links_of
 from activities.models import Call, CallSettings
 from activities.payload import keeps_text, related_record
 from activities.tried import Tried
-from integrations import errors, records
+from integrations import errors
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
-from integrations.records import FollowUp, Meeting, Written
+from integrations.records.activities import Agreed, FollowUp, Meeting
+from integrations.records.remote import Written
 from sync.handlers import Result
 from sync.models import SyncJob, SyncRecord
 from sync.queue import Claim, Outcome
+from sync.work import unknown_pause
 
 USUAL_LENGTH = timedelta(minutes=30)
 CANCELLING, CANCELLED = "cancelling", "cancelled"
 """In a link's metadata: what was begun, and what is done while the CRM still shows it."""
 
-Agreed = TypeVar("Agreed", Meeting, FollowUp)
-Links = Mapping[UUID | None, SyncRecord]
+Kind = TypeVar("Kind", Meeting, FollowUp)
 
 
 @dataclass(slots=True)
@@ -56,7 +58,7 @@ class _Batch:
         return self.links.get(job.local_record_id)
 
 
-class Agreement(ABC, Generic[Agreed]):
+class Agreement(ABC, Generic[Kind]):
     """Handler of one kind of job; a batch of one connection goes out together."""
 
     table: ClassVar[str]
@@ -67,9 +69,11 @@ class Agreement(ABC, Generic[Agreed]):
 
     def work(self, provider: CrmProvider, claimed: Claim) -> Result:
         calls: dict[UUID | None, Call] = Call.objects.in_bulk([job.local_record_id for job in claimed.jobs])
-        batch = _Batch(provider, claimed, _links(claimed, self.table), Tried(claimed), _forgets_in_crms(claimed), calls)
+        batch = _Batch(
+            provider, claimed, links_of(claimed, self.table), Tried(claimed), _forgets_in_crms(claimed), calls
+        )
         effects, owners = effects_of(list(calls.values())), _owners(claimed, calls)
-        agreed: dict[int, Agreed] = {}
+        agreed: dict[int, Kind] = {}
         for job in claimed.jobs:
             call = calls.get(job.local_record_id)
             one = self.make(call, effects, **_common(batch, job, call, owners)) if call else None
@@ -82,49 +86,32 @@ class Agreement(ABC, Generic[Agreed]):
                 batch.written[sent[answer.key]] = answer
         return self._result(batch, agreed)
 
-    def _result(self, batch: _Batch, agreed: Mapping[int, Agreed]) -> Result:
+    def _result(self, batch: _Batch, agreed: Mapping[int, Kind]) -> Result:
         connection = CrmConnection.objects.get(pk=batch.claimed.jobs[0].connection_id)
-        pause = float(connection.settings.get("unknown_outcome_pause", batch.provider.unknown_outcome_pause))
+        pause = unknown_pause(connection, batch.provider)
         outcomes, links = [], []
         for job in batch.claimed.jobs:
             answer = batch.written.get(job.pk)
             idle = answer is None and job.pk not in agreed
             outcomes.append(Outcome(job, "done") if idle else outcome_of(job, answer, pause))
             if answer and answer.id and not (answer.error and job.pk in batch.cancelled):
-                links.append(self._link(batch, connection, job, answer))
+                more = {CANCELLED: timezone.now().isoformat()} if job.pk in batch.cancelled else {}
+                place = (self.table, self.object_type(batch.provider))
+                links.append(link(batch.provider, connection, job, place, answer, **more))
         return Result(outcomes, links)
 
-    def take_back(self, batch: _Batch, agreed: dict[int, Agreed]) -> None:
+    def take_back(self, batch: _Batch, agreed: dict[int, Kind]) -> None:
         """Undoes in the CRM what does not hold any more. Nothing, where what was agreed stays whatever is said later."""
 
     @abstractmethod
-    def make(self, call: Call, effects: Effects, **common: Any) -> Agreed | None:
+    def make(self, call: Call, effects: Effects, **common: Any) -> Kind | None:
         """None when nothing is agreed any more: a later stage took it back."""
 
     @abstractmethod
-    def send(self, provider: CrmProvider, agreed: Sequence[Agreed]) -> list[Written]: ...
+    def send(self, provider: CrmProvider, agreed: Sequence[Kind]) -> list[Written]: ...
 
     @abstractmethod
     def object_type(self, provider: CrmProvider) -> str: ...
-
-    def _link(self, batch: _Batch, connection: CrmConnection, job: SyncJob, result: Written) -> SyncRecord:
-        now = timezone.now()
-        more = {CANCELLED: now.isoformat()} if job.pk in batch.cancelled else {}
-        return SyncRecord(
-            tenant_id=job.tenant_id,
-            connection=connection,
-            crm_provider=batch.provider.slug,
-            crm_object_type=self.object_type(batch.provider),
-            crm_record_id=result.id,
-            local_record_id=job.local_record_id,
-            local_table=self.table,
-            sync_direction="outbound",
-            sync_status=SyncRecord.Status.ERROR if result.error else SyncRecord.Status.SYNCED,
-            last_synced_at=now,
-            metadata={"on": job.payload["record_id"], "attempts": job.attempts, **more},
-            url=result.url,
-            updated_at=now,
-        )
 
 
 class BookMeetings(Agreement[Meeting]):
@@ -203,9 +190,9 @@ def _has_to_go(batch: _Batch, job: SyncJob, *, holds: bool) -> bool:
     return CANCELLING in link.metadata or not (holds or CANCELLED in link.metadata)
 
 
-def _order(batch: _Batch, job: SyncJob) -> records.Agreed:
+def _order(batch: _Batch, job: SyncJob) -> Agreed:
     link = batch.link(job)
-    return records.Agreed(
+    return Agreed(
         key=f"{job.local_record_id}:meeting",
         object_type=job.payload.get("object_type") or batch.provider.person_types[0],
         record_id=job.payload["record_id"],
@@ -218,15 +205,6 @@ def _forget(link: SyncRecord | None) -> None:
     """At once: if the worker dies now, nothing must look as if it were still there."""
     if link is not None:
         SyncRecord.objects.filter(pk=link.pk, crm_record_id=link.crm_record_id).delete()
-
-
-def _links(claimed: Claim, table: str) -> Links:
-    rows = SyncRecord.objects.filter(
-        connection_id=claimed.jobs[0].connection_id,
-        local_table=table,
-        local_record_id__in=[job.local_record_id for job in claimed.jobs],
-    )
-    return {row.local_record_id: row for row in rows}
 
 
 def _forgets_in_crms(claimed: Claim) -> bool:

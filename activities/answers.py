@@ -1,7 +1,7 @@
 """What a CRM's answer means for the job that asked."""
 
 from integrations import errors
-from integrations.records import Written
+from integrations.records.remote import Written
 from sync.models import SyncJob
 from sync.queue import Outcome
 from sync.work import judge

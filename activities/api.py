@@ -11,22 +11,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from activities import examples, joint_posting, posting, stages, straight
+from activities.call_answers import BulkAnswer, CallPosted, CallState, FoundCalls, StageTaken
 from activities.idempotency import LONGEST_KEY, key_in, with_id
 from activities.models import Call
 from activities.posting import Posted
-from activities.serializers import (
-    MOST_AT_ONCE,
-    BulkAnswer,
-    BulkRequest,
-    CallPosted,
-    CallQuery,
-    CallSerializer,
-    CallState,
-    FoundCalls,
-    StageSerializer,
-    StageTaken,
-    check_call,
-)
+from activities.serializers import MOST_AT_ONCE, BulkRequest, CallQuery, CallSerializer, StageSerializer, check_call
 from activities.states import sync_states
 from integrations.views import AlreadyUsed, TenantView, field_errors
 

@@ -12,7 +12,7 @@ from activities.dispositions import plain
 from activities.models import DispositionEffect
 from activities.targets import Target, first_of_each
 from integrations import prepared
-from sync import departed
+from sync import link_states
 
 Earlier = Mapping[str, tuple[UUID, str]]
 """Dialer's id → our id and fingerprint."""
@@ -49,7 +49,7 @@ def ask(tenant_id: UUID, asked: Sequence[Mapping[str, Any]]) -> Known:
         "tenant": tenant_id,
         "names": [one["external_id"] for one in asked],
         "people": list({one["contact_id"] for one in asked if one.get("contact_id") is not None}),
-        "gone": list(departed.NO_LONGER_THERE),
+        "gone": list(link_states.NO_LONGER_THERE),
         "told": any(one["disposition"] for one in asked),
     }
     [(calls, links, effects)] = prepared.rows(_ASK, terms)

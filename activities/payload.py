@@ -6,7 +6,7 @@ from typing import Any
 
 from activities.models import Call
 from activities.notes import call_notes
-from integrations.records import CallActivity, Direction
+from integrations.records.activities import CallActivity, Direction
 from sync.models import Contact
 
 

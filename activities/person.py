@@ -162,7 +162,7 @@ def _calls(person: Person) -> Q:
 
 
 def _rows(person: Person) -> Q:
-    return Q(local_record_id__in=person.ids) | _mentioned(person, ("error", "error_detail"), names=True)
+    return Q(local_record_id__in=person.ids) | mentioned(person, ("error", "error_detail"), names=True)
 
 
 def _events(person: Person) -> Q:
@@ -173,7 +173,7 @@ def _events(person: Person) -> Q:
     bodies = Q(pk__in=())
     for needle in person.needles:
         bodies |= Q(GreaterThan(Position(Value(needle.encode()), F("body")), 0))
-    return named | bodies | _mentioned(person, ("values",))
+    return named | bodies | mentioned(person, ("values",))
 
 
 class Position(Func):
@@ -185,10 +185,11 @@ class Position(Func):
 
 
 def _requests(person: Person) -> Q:
-    return Q(keys__overlap=person.keys) | _mentioned(person, ("request", "response", "path", "problem"))
+    return Q(keys__overlap=person.keys) | mentioned(person, ("request", "response", "path", "problem"))
 
 
-def _mentioned(person: Person, fields: Sequence[str], *, names: bool = False) -> Q:
+def mentioned(person: Person, fields: Sequence[str], *, names: bool = False) -> Q:
+    """Rows in which one of these texts has an address, a number or, with `names`, the whole name of the person."""
     found = Q(pk__in=())
     for needle in (*person.needles, *(person.names if names else ())):
         for name in fields:

@@ -13,12 +13,11 @@ from typing import Any
 
 from django.contrib.admin.models import LogEntry
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from activities.forgetting import forget_calls
 from activities.models import Call, DialerMessage
-from activities.person import PLACES, Person, Place
+from activities.person import PLACES, Person, Place, mentioned
 from integrations.models import ApiExchange
 from sync import erasing, holding
 from sync.models import FailureCause, InboxEvent, SyncJob, SyncRecord, SyncRun
@@ -92,11 +91,7 @@ def _forget_events(ids: Sequence[int]) -> None:
 
 def _scrub(person: Person, model: Any, columns: Sequence[str]) -> None:
     needles = [*person.needles, *person.names]
-    found = Q(pk__in=())
-    for name in columns:
-        for needle in needles:
-            found |= Q(**{f"{name}__icontains": needle})
-    rows = list(model.objects.filter(found, tenant=person.tenant))
+    rows = list(model.objects.filter(mentioned(person, columns, names=True), tenant=person.tenant))
     for row in rows:
         for name in columns:
             setattr(row, name, _without(getattr(row, name), needles))

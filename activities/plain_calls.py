@@ -15,7 +15,7 @@ from django.utils import timezone
 from rest_framework.exceptions import ValidationError
 from rest_framework.fields import SkipField
 
-from activities.serializers import LONGEST_CALL, CallSerializer, checker
+from activities.serializers import LONGEST_CALL, CallSerializer, checker, may_be_null
 from integrations.registry import PROVIDERS
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)")
@@ -41,6 +41,8 @@ def check(body: Any, region: str) -> dict[str, Any] | None:
     data: dict[str, Any] = {**_BLANK, **{name: make() for name, make in _EMPTY.items()}}
     try:
         for name, value in body.items():
+            if value is None and may_be_null(name, serializer.fields):
+                continue
             read = _READ.get(name)
             if read is not None:
                 data[name] = read(value)

@@ -23,7 +23,6 @@ from sync.named import begins
 
 OPEN = (Call.Review.UNKNOWN_NUMBER, Call.Review.AMBIGUOUS_NUMBER, Call.Review.NOT_LINKED)
 SAVED = ("contact", "review", "updated_at")
-MOST_NAMED = 200
 LATE = timedelta(days=1)
 """A call that some CRM has already is logged in another one too if its person gets there within this time."""
 
@@ -83,7 +82,7 @@ def candidates(call: Call, words: str, most: int) -> list[Contact]:
     same_number = list(people.filter(Q(phone=call.phone) | Q(mobile_phone=call.phone))[:most]) if call.phone else []
     if not words.split():
         return same_number
-    by_name = people.filter(pk__in=begins(call.tenant_id, words, MOST_NAMED))
+    by_name = people.filter(pk__in=begins(call.tenant_id, words))
     found = people.filter(email=words.strip().lower()) | by_name
     return list(found.order_by("last_name", "first_name", "pk")[:most])
 

@@ -1,4 +1,4 @@
-"""What a dialer may say of a call, checked before anything is stored, and how a call looks to it."""
+"""What a dialer may say of a call, checked before anything is stored."""
 
 import math
 import re
@@ -13,8 +13,8 @@ from django.core.validators import URLValidator
 from django.utils import timezone
 from rest_framework import serializers
 
-from activities.models import Call
 from integrations.registry import PROVIDERS
+from sync.serializers import MOST_FAULTS
 from sync.values import storable
 
 CLOCK_TOLERANCE = timedelta(hours=1)
@@ -23,6 +23,7 @@ MAX_METADATA = 16 * 1024
 MOST_AT_ONCE = 500
 LONGEST_CALL = 7 * 24 * 3600
 LONGEST_MEETING_MINUTES = 7 * 24 * 60
+NULLABLE = frozenset(("contact_id", "meeting", "follow_up"))
 FIXED = ("external_id", "direction", "started_at")
 """What a later stage may repeat but never change."""
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/\S+")
@@ -165,7 +166,13 @@ class CallSerializer(serializers.Serializer[Any]):
     def get_fields(self) -> dict[str, Any]:
         fields: dict[str, Any] = super().get_fields()
         fields["provider"].choices = list(PROVIDERS)
+        for field in fields.values():
+            field.allow_null = field.allow_null or not field.required
         return fields
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Many programs write null for what they have not got: it is as good as leaving it out."""
+        return super().to_internal_value(without_nulls(data, self.fields) if isinstance(data, Mapping) else data)
 
     def validate_started_at(self, value: datetime) -> datetime:
         return _in_the_past(value)
@@ -189,6 +196,15 @@ class CallSerializer(serializers.Serializer[Any]):
         return attrs
 
 
+def without_nulls(data: Mapping[Any, Any], fields: Mapping[str, Any]) -> dict[Any, Any]:
+    return {name: value for name, value in data.items() if value is not None or not may_be_null(name, fields)}
+
+
+def may_be_null(name: Any, fields: Mapping[str, Any]) -> bool:
+    """Whether null in this field means that it was left out. Some have a meaning of their own for it."""
+    return name in fields and not fields[name].required and name not in NULLABLE
+
+
 def _e164(value: str, region: str) -> str:
     """Numbers without a country code are read as the tenant's home country's."""
     if not value:
@@ -200,10 +216,6 @@ def _e164(value: str, region: str) -> str:
     if not phonenumbers.is_possible_number(number):
         raise serializers.ValidationError("This can't be a phone number. Send it as +, country code, number.")
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-
-
-MOST_FAULTS = 50
-"""Unknown names that are told: whoever sends thousands is helped by fewer."""
 
 
 class StageSerializer(serializers.Serializer[Any]):
@@ -263,81 +275,10 @@ def _checker(region: str, _providers: tuple[str, ...]) -> CallSerializer:
     return CallSerializer(context={"region": region})
 
 
-# --- how a call looks -----------------------------------------------------------------------------------------------
-
-
-class CallPosted(serializers.Serializer[Any]):
-    id = serializers.UUIDField()
-    external_id = serializers.CharField()
-
-
-class FieldError(serializers.Serializer[Any]):
-    field = serializers.CharField()
-    message = serializers.CharField()
-
-
-class BulkItem(serializers.Serializer[Any]):
-    index = serializers.IntegerField(help_text="The call's place in the request, from 0.")
-    status = serializers.ChoiceField(choices=[200, 201, 400, 409], help_text="What a single post would have answered.")
-    id = serializers.UUIDField(required=False)
-    external_id = serializers.CharField(required=False)
-
-    def get_fields(self) -> dict[str, Any]:
-        # Not declared above: a serializer has an `errors` of its own.
-        return {**super().get_fields(), "errors": FieldError(many=True, required=False)}
-
-
-class BulkAnswer(serializers.Serializer[Any]):
-    results = BulkItem(many=True)
-
-
 class BulkRequest(serializers.Serializer[Any]):
     """For the documentation: each call is checked by itself, so that one bad item doesn't fail the others."""
 
     calls = serializers.ListField(child=CallSerializer(), min_length=1, max_length=MOST_AT_ONCE)
-
-
-class StageTaken(serializers.Serializer[Any]):
-    id = serializers.UUIDField()
-    external_id = serializers.CharField()
-    changed = serializers.ListField(child=serializers.CharField(), help_text="Fields that this stage changed.")
-    ignored = serializers.ListField(
-        child=serializers.CharField(), help_text="Fields that a younger stage had set already."
-    )
-
-
-class SideState(serializers.Serializer[Any]):
-    status = serializers.ChoiceField(
-        ["pending", "sending", "logged", "failed", "cancelled"],
-        help_text="cancelled: a meeting or follow-up that a later stage took back.",
-    )
-    crm_record_id = serializers.CharField(allow_null=True)
-    url = serializers.CharField(allow_null=True)
-    error = serializers.CharField(allow_null=True)
-    attempts = serializers.IntegerField()
-
-
-class CallSync(SideState):
-    provider = serializers.CharField()
-    meeting = SideState(required=False, help_text="Only where the call has a meeting for this CRM.")
-    follow_up = SideState(required=False, help_text="Only where the call has a follow-up for this CRM.")
-
-
-class CallState(serializers.ModelSerializer[Call]):
-    contact_id = serializers.UUIDField(allow_null=True)
-    review = serializers.ChoiceField(
-        choices=Call.Review.choices,
-        help_text="Not empty: somebody has to say whose the call is, or its contact is in no CRM.",
-    )
-    syncs = CallSync(many=True, source="sync_states")
-
-    class Meta:
-        model = Call
-        fields = ["id", "external_id", "contact_id", "disposition", "review", "syncs"]
-
-
-class FoundCalls(serializers.Serializer[Any]):
-    results = CallState(many=True)
 
 
 class CallQuery(serializers.Serializer[Any]):

@@ -7,24 +7,24 @@ changes nothing of it costs no request. Once the texts were forgotten here the n
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from uuid import UUID
 
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from activities.answers import outcome_of
 from activities.booking import moment
+from activities.links import Links, id_in, link, links_in, links_of
 from activities.models import Call, CallSettings
 from activities.payload import keeps_text, notes_of
 from activities.tried import Tried
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
-from integrations.records import CallActivity, Note, Written
+from integrations.records.activities import CallActivity, Note
 from sync.handlers import Result
 from sync.models import Lane, SyncJob, SyncRecord
 from sync.queue import Claim, NewJob, Outcome
+from sync.work import unknown_pause
 
 NOTE = "write_note"
 TABLE = "call_summary_notes"
@@ -32,7 +32,6 @@ TABLE = "call_summary_notes"
 SETTING = "call_summary_note"
 """Of a connection: false writes none, and leaves those that are there."""
 SAID, TRIED = "said", "tried"
-Links = Mapping[UUID | None, SyncRecord]
 
 
 def jobs(
@@ -41,7 +40,7 @@ def jobs(
     """The jobs that follow from calls which this CRM has taken just now."""
     if not logged or not _are_wanted(provider, connection):
         return []
-    links = _links(connection, [call.pk for _job, call, _activity in logged])
+    links = links_in(connection.pk, TABLE, [call.pk for _job, call, _activity in logged])
     return [
         _job(job, call, activity.first_attempt_at)
         for job, call, activity in logged
@@ -74,11 +73,11 @@ class WriteNotes:
 
     def work(self, provider: CrmProvider, claimed: Claim) -> Result:
         connection = CrmConnection.objects.get(pk=claimed.jobs[0].connection_id)
-        links = _links(connection, [job.local_record_id for job in claimed.jobs])
+        links = links_of(claimed, TABLE)
         notes = self._notes(provider, connection, claimed, links)
         answers = provider.write_notes(list(notes.values())) if notes else ()
         by_key = {answer.key: answer for answer in answers}
-        pause = float(connection.settings.get("unknown_outcome_pause", provider.unknown_outcome_pause))
+        pause = unknown_pause(connection, provider)
         outcomes, kept = [], []
         for job in claimed.jobs:
             note = notes.get(job.pk)
@@ -88,7 +87,8 @@ class WriteNotes:
             answer = by_key.get(note.key)
             outcomes.append(outcome_of(job, answer, pause))
             if answer is not None and answer.id and answer.error is None:
-                kept.append(_link(provider, connection, job, note, answer))
+                said = {SAID: _digest(note.title, note.description)}
+                kept.append(link(provider, connection, job, (TABLE, provider.note_type), answer, **said))
         return Result(outcomes, kept)
 
     def _notes(self, provider: CrmProvider, connection: CrmConnection, claimed: Claim, links: Links) -> dict[int, Note]:
@@ -113,7 +113,7 @@ class WriteNotes:
                     title=_subject(call),
                     description=text,
                     first_attempt_at=first,
-                    crm_record_id=link.crm_record_id if link else "",
+                    crm_record_id=id_in(links, job),
                 )
         return found
 
@@ -135,31 +135,3 @@ def _subject(call: Call) -> str:
 
 def _digest(subject: str, text: str) -> str:
     return hashlib.sha256(f"{subject}\n{text}".encode()).hexdigest()[:32]
-
-
-def _links(connection: CrmConnection, call_ids: Iterable[UUID | None]) -> Links:
-    rows = SyncRecord.objects.filter(connection=connection, local_table=TABLE, local_record_id__in=list(call_ids))
-    return {row.local_record_id: row for row in rows}
-
-
-def _link(provider: CrmProvider, connection: CrmConnection, job: SyncJob, note: Note, answer: Written) -> SyncRecord:
-    now = timezone.now()
-    return SyncRecord(
-        tenant_id=job.tenant_id,
-        connection=connection,
-        crm_provider=provider.slug,
-        crm_object_type=provider.note_type,
-        crm_record_id=answer.id,
-        local_record_id=job.local_record_id,
-        local_table=TABLE,
-        sync_direction="outbound",
-        sync_status=SyncRecord.Status.SYNCED,
-        last_synced_at=now,
-        metadata={
-            "on": note.record_id,
-            "attempts": job.attempts,
-            SAID: _digest(note.title, note.description),
-        },
-        url=answer.url,
-        updated_at=now,
-    )

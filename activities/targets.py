@@ -11,7 +11,7 @@ from uuid import UUID
 from activities.models import Call
 from integrations import prepared
 from integrations.models import CrmConnection
-from sync import departed, queue
+from sync import link_states, queue
 from sync.folding import MERGED_INTO
 from sync.models import Contact, Lane, SyncJob, SyncRecord
 from sync.queue import NewJob
@@ -122,7 +122,7 @@ class _Locator:
             if contact_id not in {None, link.local_record_id}:
                 raise TargetError("contact_id", "The dialled record belongs to another contact. Send one of the two.")
             contact_id = link.local_record_id
-            if departed.is_deleted(link):
+            if link_states.is_deleted(link):
                 return self._of_person(call, contact_id) if contact_id else _of_nobody(call)
             dialled = Target(link.connection_id, link.crm_object_type, link.crm_record_id)
         others = self._of_person(call, contact_id) if contact_id else []
@@ -222,7 +222,7 @@ def _targets_of(tenant_id: UUID, contact_ids: Collection[UUID]) -> dict[UUID, li
     """For each contact one record in each CRM that knows it and still has it: the one that was linked first."""
     if not contact_ids:
         return {}
-    gone = list(departed.NO_LONGER_THERE)
+    gone = list(link_states.NO_LONGER_THERE)
     return first_of_each(prepared.rows(_LINKS, {"people": list(contact_ids), "tenant": tenant_id, "gone": gone}))
 
 

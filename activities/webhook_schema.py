@@ -5,8 +5,8 @@ from typing import Any
 from drf_spectacular.utils import OpenApiResponse, OpenApiWebhook, extend_schema, inline_serializer
 from rest_framework import serializers
 
+from activities.call_answers import CallState
 from activities.dialer_webhooks import DO_NOT_CALL, FAILED, LOGGED, NEEDS_REVIEW
-from activities.serializers import CallState
 
 FORM = (
     "Signed in the form of Standard Webhooks: check webhook-signature over webhook-id, webhook-timestamp and the body, joined by "

@@ -1,24 +1,22 @@
 """Logs calls in a CRM: the handler of `log_call` jobs."""
 
 from functools import partial
-from typing import Any
 
 from django.conf import settings
-from django.utils import timezone
 
 from activities import agents, summary_notes
 from activities.answers import outcome_of
 from activities.dispositions import DispositionTable
+from activities.links import id_in, link, links_of
 from activities.models import Call, CallSettings, DispositionMap
 from activities.payload import activity_of, related_record
 from activities.tried import Tried
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
-from integrations.records import CallActivity, Written
 from sync import queue
 from sync.handlers import Result
-from sync.models import SyncJob, SyncRecord
 from sync.queue import Claim, Outcome
+from sync.work import unknown_pause
 
 CALLS = Call._meta.db_table
 READ = ("note_template", "forget_in_crms")
@@ -32,7 +30,7 @@ class LogCalls:
 
     def work(self, provider: CrmProvider, claimed: Claim) -> Result:
         calls = Call.objects.select_related("contact").in_bulk([job.local_record_id for job in claimed.jobs])
-        known = known_ids(claimed, CALLS)
+        known = links_of(claimed, CALLS)
         table = self._dispositions(provider, claimed)
         owners = agents.ids(claimed.jobs[0].connection_id, {call.agent_email for call in calls.values()})
         decided = CallSettings.objects.filter(tenant_id=claimed.jobs[0].tenant_id).only(*READ).first() or CallSettings()
@@ -46,7 +44,7 @@ class LogCalls:
                 outcome=table.values_of(calls[job.local_record_id].disposition),
                 public_url=settings.PUBLIC_URL,
                 first_attempt_at=tried.before(job, calls[job.local_record_id]),
-                crm_record_id=known.get(job.local_record_id, ""),
+                crm_record_id=id_in(known, job),
                 related_to=related_record(calls[job.local_record_id], provider.slug),
                 note_template=decided.note_template,
                 agent_id=owners.get(calls[job.local_record_id].agent_email),
@@ -56,7 +54,7 @@ class LogCalls:
         ]
         written = {one.key: one for one in provider.log_calls(activities)} if activities else {}
         connection = CrmConnection.objects.get(pk=claimed.jobs[0].connection_id)
-        pause = float(connection.settings.get("unknown_outcome_pause", provider.unknown_outcome_pause))
+        pause = unknown_pause(connection, provider)
         outcomes = [Outcome(job, "done") for job in claimed.jobs if job.local_record_id not in calls]
         links, logged = [], []
         for activity in activities:
@@ -66,41 +64,10 @@ class LogCalls:
                 logged.append((job, calls[job.local_record_id], activity))
             # An id may stand beside an error: the activity exists, but something about it is wrong.
             if result is not None and result.id:
-                links.append(_link(provider, connection, job, activity, result))
+                links.append(link(provider, connection, job, (CALLS, provider.call_type), result))
         notes = summary_notes.jobs(provider, connection, logged)
         return Result(outcomes, links, partial(queue.enqueue, notes) if notes else None)
 
     def _dispositions(self, provider: CrmProvider, claimed: Claim) -> DispositionTable:
         rows = DispositionMap.objects.filter(tenant_id=claimed.jobs[0].tenant_id, crm_provider=provider.slug)
         return DispositionTable(provider.default_dispositions, dict(rows.values_list("disposition", "values")))
-
-
-def known_ids(claimed: Claim, table: str) -> dict[Any, str]:
-    """What these jobs wrote earlier: our id → the CRM's."""
-    rows = SyncRecord.objects.filter(
-        connection_id=claimed.jobs[0].connection_id,
-        local_table=table,
-        local_record_id__in=[job.local_record_id for job in claimed.jobs],
-    )
-    return dict(rows.values_list("local_record_id", "crm_record_id"))
-
-
-def _link(
-    provider: CrmProvider, connection: CrmConnection, job: SyncJob, activity: CallActivity, result: Written
-) -> SyncRecord:
-    now = timezone.now()
-    return SyncRecord(
-        tenant_id=job.tenant_id,
-        connection=connection,
-        crm_provider=provider.slug,
-        crm_object_type=provider.call_type,
-        crm_record_id=result.id,
-        local_record_id=job.local_record_id,
-        local_table=CALLS,
-        sync_direction="outbound",
-        sync_status=SyncRecord.Status.ERROR if result.error else SyncRecord.Status.SYNCED,
-        last_synced_at=now,
-        metadata={"on": activity.record_id, "attempts": job.attempts},
-        url=result.url,
-        updated_at=now,
-    )

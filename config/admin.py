@@ -68,16 +68,23 @@ class UserPage(UserAdmin, AdminPage):  # type: ignore[type-arg, misc]
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "groups" and not request.user.is_superuser:
-            mine = request.user.get_all_permissions()
-            given = [group.pk for group in Group.objects.all() if _names(group.permissions) <= mine]
-            kwargs["queryset"] = Group.objects.filter(pk__in=given)
+            kwargs["queryset"] = Group.objects.filter(pk__in=_given_by(request.user))
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return _may_touch(request.user, obj) and super().has_change_permission(request, obj)
+        return self._may_touch(request, obj) and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return _may_touch(request.user, obj) and super().has_delete_permission(request, obj)
+        return self._may_touch(request, obj) and super().has_delete_permission(request, obj)
+
+    def _may_touch(self, request: HttpRequest, obj: Any) -> bool:
+        """Each part of a page asks: while it is only looked at, it is found out once."""
+        if request.method != "GET" or obj is None:
+            return _may_touch(request.user, obj)
+        known: dict[Any, bool] = request.__dict__.setdefault("_may_touch", {})
+        if obj.pk not in known:
+            known[obj.pk] = _may_touch(request.user, obj)
+        return known[obj.pk]
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002 - Django's name
         self.found(request, id)
@@ -90,6 +97,16 @@ def _may_touch(person: Any, other: Any) -> bool:
         return True
     held = Permission.objects.filter(Q(user=other) | Q(group__user=other))
     return not other.is_superuser and _names(held) <= person.get_all_permissions()
+
+
+def _given_by(person: Any) -> list[int]:
+    """The roles that let nobody do more than this person may. One query for all of them."""
+    found: dict[int, set[str]] = {}
+    rows = Group.objects.values_list("pk", "permissions__content_type__app_label", "permissions__codename")
+    for pk, app, codename in rows:
+        found.setdefault(pk, set()).update([f"{app}.{codename}"] if codename else [])
+    mine = person.get_all_permissions()
+    return [pk for pk, names in found.items() if names <= mine]
 
 
 def _names(permissions: Any) -> set[str]:

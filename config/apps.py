@@ -8,10 +8,12 @@ class ConfigConfig(AppConfig):
     verbose_name = "Dialbridge"
 
     def ready(self) -> None:
-        from config import migrating, roles, theme_lists
+        from config import choice_names, migrating, roles, theme_lists, theme_selects
         from integrations import row_security
 
+        choice_names.be_quick()
         theme_lists.be_quick()
+        theme_selects.be_quick()
         pre_migrate.connect(migrating.be_brief, dispatch_uid="dialbridge_brief_migrations")
         post_migrate.connect(migrating.be_patient, dispatch_uid="dialbridge_patience_again")
         post_migrate.connect(roles.create, dispatch_uid="dialbridge_roles")

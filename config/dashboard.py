@@ -19,15 +19,14 @@ from integrations.admin_connecting import again
 from integrations.admin_connections import CHANGE
 from integrations.admin_html import ago, badge, page_url
 from integrations.models import CrmConnection
-from sync.admin_connections import RUN_STATUS, done
-from sync.admin_numbers import chosen_span, span_links
+from sync.admin.connections import RUN_STATUS, done
+from sync.admin.numbers import chosen_span, span_links
 from sync.alerting.words import failures_url
-from sync.causes_snoozing import silent
 from sync.health import Card, cards
 from sync.listening import streaming_providers
-from sync.models import Alert, FailureCause, InboxEvent, SyncJob, SyncRecord, SyncRun, WorkerBeat
+from sync.models import Alert, InboxEvent, SyncJob, SyncRecord, SyncRun, WorkerBeat
 
-MOST_CARDS = 30
+MOST_CARDS = 20
 NEWEST = 8
 WORKER_SILENT_AFTER = timedelta(minutes=1)
 URGENCY = ("bad", "warning", "good")
@@ -91,9 +90,7 @@ def dead_jobs(request: HttpRequest) -> str:
     """The number in the side menu, without what is silenced; the first page knows already where there is none."""
     counted = getattr(request, "dead_jobs", None)
     if counted is None:
-        same = {"tenant_id": OuterRef("tenant_id"), "fingerprint": OuterRef("fingerprint")}
-        asleep = Exists(FailureCause.objects.filter(silent(), **same))
-        counted = SyncJob.objects.filter(~asleep, state=SyncJob.State.DEAD).order_by()[:1000].count()
+        counted = dashboard_parts.needing_help().order_by()[: dashboard_parts.MOST_WAITING].count()
         request.dead_jobs = counted  # type: ignore[attr-defined]
     return "999+" if counted > 999 else str(counted or "")
 

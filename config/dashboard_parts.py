@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import QuerySet, Value
+from django.db.models import Count, Exists, OuterRef, QuerySet, Value, Window
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
@@ -15,15 +15,15 @@ from activities.models import DialerEndpoint
 from integrations.admin_base import SECRET_COLUMNS
 from integrations.admin_html import ago, duration, page_url
 from integrations.charts import Spark, spark
-from sync import causes_counting, causes_words
-from sync.admin_alerts import next_step
-from sync.admin_causes_shown import address
+from sync.admin.alerts import next_step
+from sync.admin.causes.shown import address
 from sync.alerting import words
-from sync.causes_snoozing import silent
+from sync.causes import words as causes_words
+from sync.causes.counting import alive, silent
 from sync.gauges import MOST_COUNTED
 from sync.health import Card
 from sync.metrics_series import Bucket
-from sync.models import Alert, Conflict, FailureCause
+from sync.models import Alert, Conflict, FailureCause, SyncJob
 
 MOST_ALERTS = 12
 MOST_CAUSES = 5
@@ -80,11 +80,13 @@ LEGEND = (
 
 
 def alerts(request: HttpRequest) -> tuple[list[dict[str, Any]], int]:
-    """The open ones, the gravest first, and how many more there are."""
-    rows = Alert.objects.filter(resolved_at=None, opened_at__isnull=False).select_related("tenant", "connection")
+    """The open ones, the gravest first, and how many more there are. The database counts them: one query brings both."""
+    order = ("severity", "-opened_at", "pk")
+    gravest = Alert.objects.filter(resolved_at=None, opened_at__isnull=False).order_by(*order).values("pk")
+    rows = Alert.objects.filter(pk__in=gravest[: MOST_WAITING + 1]).select_related("tenant", "connection")
     hidden = [f"connection__{name}" for name in SECRET_COLUMNS]
-    found = list(rows.defer(*hidden).order_by("severity", "-opened_at")[: MOST_WAITING + 1])
-    return [_alert(one, request) for one in found[:MOST_ALERTS]], max(0, len(found) - MOST_ALERTS)
+    found = list(rows.defer(*hidden).annotate(open=Window(Count("pk"))).order_by(*order)[:MOST_ALERTS])
+    return [_alert(one, request) for one in found], max(0, found[0].open - MOST_ALERTS) if found else 0
 
 
 def _alert(row: Alert, request: HttpRequest) -> dict[str, Any]:
@@ -179,22 +181,26 @@ def causes(request: HttpRequest, shown: Sequence[Card]) -> list[dict[str, Any]]:
     """Why work failed, the newest cause first; of several tenants each cause once."""
     if not request.user.has_perm("sync.view_syncjob") or not any(card.dead_letters for card in shown):
         return []
-    rows = (
-        FailureCause.objects.filter(causes_counting.alive())
-        .exclude(silent())
-        .order_by("-last_seen", "pk")[:MOST_WAITING]
-    )
-    by_print: dict[str, FailureCause] = {}
-    for row in rows:
-        by_print.setdefault(row.fingerprint, row)
+    newest = FailureCause.objects.filter(alive()).exclude(silent()).order_by("-last_seen", "pk").values("pk")
+    rows = FailureCause.objects.filter(pk__in=newest[:MOST_WAITING])
+    once = rows.order_by("fingerprint", "-last_seen", "pk").distinct("fingerprint")
     return [
         {"title": causes_words.title(row), "url": address("cause", row.fingerprint), "last": ago(row.last_seen)}
-        for row in list(by_print.values())[:MOST_CAUSES]
+        for row in sorted(once, key=lambda row: (-row.last_seen.timestamp(), row.pk))[:MOST_CAUSES]
     ]
 
 
+def needing_help() -> QuerySet[Any]:
+    """Jobs that failed for good, without what is silenced."""
+    same = {"tenant_id": OuterRef("tenant_id"), "fingerprint": OuterRef("fingerprint")}
+    rows: QuerySet[Any] = SyncJob.objects.filter(
+        ~Exists(FailureCause.objects.filter(silent(), **same)), state=SyncJob.State.DEAD
+    )
+    return rows
+
+
 def waiting(request: HttpRequest) -> list[dict[str, str]]:
-    """Sentences with a link: what only a person can decide or mend. One query."""
+    """Sentences with a link: what only a person can decide or mend. One query, which counts for the side menu as well."""
     kinds: dict[str, tuple[str, QuerySet[Any]]] = {
         "conflicts": ("sync.view_conflict", Conflict.objects.filter(status=Conflict.Status.OPEN)),
         "deaf": ("activities.view_dialerendpoint", DialerEndpoint.objects.exclude(failing_since=None)),
@@ -204,10 +210,16 @@ def waiting(request: HttpRequest) -> list[dict[str, str]]:
         for name, (permission, rows) in kinds.items()
         if request.user.has_perm(permission)
     ]
+    counts_menu = not hasattr(request, "dead_jobs") and request.user.has_perm("sync.view_syncjob")
+    if counts_menu:
+        dead = needing_help().order_by().annotate(what=Value("dead")).values_list("what", flat=True)
+        asked.append(dead[:MOST_WAITING])
     if not asked:
         return []
     first, *others = asked
     counts = Counter(first.union(*others, all=True) if others else first)
+    if counts_menu:
+        request.dead_jobs = counts["dead"]  # type: ignore[attr-defined]
     return [_waiting(name, counts[name]) for name in kinds if counts[name]]
 
 

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -107,10 +106,9 @@ def listeners(host: str = "") -> Iterator[str]:
 
 
 def _lately(beats: Any) -> bool:
-    return bool(beats.filter(beaten_at__gt=timezone.now() - SILENT_AFTER).exists())
+    return bool(beats.filter(beaten_at__gt=timezone.now() - WORKER_SILENT_AFTER).exists())
 
 
-SILENT_AFTER: timedelta = WORKER_SILENT_AFTER
 CHECKS: dict[str, Callable[..., Iterator[str]]] = {
     "database": database,
     "disk": disk,

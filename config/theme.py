@@ -1,6 +1,7 @@
 """How the admin looks: names, colours, the side menu. Read by the theme from settings.UNFOLD."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from django.http import HttpRequest
@@ -13,18 +14,28 @@ from django.utils.translation import gettext_lazy as _
 from config.palette import COLORS
 
 Item = dict[str, Any]
+HOME = "admin:index"
 JOBS = "admin:sync_syncjob_changelist"
 CAUSES = "admin:sync_syncjob_causes"
 
 
-def permitted(permission: str, address: str) -> Callable[[HttpRequest], bool]:
+@cache
+def address(name: str) -> str:
+    """Of a page, found once: the menu asks for each on every page. Raises NoReverseMatch."""
+    return reverse(name)
+
+
+_address = lazy(address, str)
+
+
+def permitted(permission: str, name: str) -> Callable[[HttpRequest], bool]:
     """Whether to show the entry: the person may, and the page exists (the task queue has none without a database broker)."""
 
     def allowed(request: HttpRequest) -> bool:
         if not request.user.has_perm(permission):
             return False
         try:
-            return bool(reverse(address))
+            return bool(address(name))
         except NoReverseMatch:
             return False
 
@@ -38,7 +49,7 @@ def _list(title: Any, icon: str, label: str) -> Item:
     return {
         "title": title,
         "icon": icon,
-        "link": reverse_lazy(f"{pages}changelist"),
+        "link": _address(f"{pages}changelist"),
         "permission": permitted(f"{app}.view_{model}", f"{pages}changelist"),
         "active": lambda request: (
             _view_name(request).startswith(pages)
@@ -61,7 +72,7 @@ def _is_dead_list(request: HttpRequest) -> bool:
 NEEDS_HELP: Item = {
     "title": _("Needs help"),
     "icon": "emergency_home",
-    "link": reverse_lazy(CAUSES),
+    "link": _address(CAUSES),
     "permission": permitted("sync.view_syncjob", JOBS),
     "active": _is_dead_list,
 }
@@ -74,7 +85,7 @@ def _is_review_list(request: HttpRequest) -> bool:
 
 
 def _review_address(_request: HttpRequest) -> str:
-    return reverse(CALLS) + "?waits=person"
+    return address(CALLS) + "?waits=person"
 
 
 NEEDS_PERSON: Item = {
@@ -90,20 +101,20 @@ NOTES_PAGE = "admin:activities_callsettings_notes"
 CALL_SETTINGS: Item = {
     "title": _("Call settings"),
     "icon": "tune",
-    "link": reverse_lazy(f"{SETTINGS_PAGES}own"),
+    "link": _address(f"{SETTINGS_PAGES}own"),
     "permission": permitted("activities.view_callsettings", f"{SETTINGS_PAGES}own"),
     "active": lambda request: _view_name(request).startswith(SETTINGS_PAGES) and _view_name(request) != NOTES_PAGE,
 }
 
 
-def _page(title: Any, icon: str, permission: str, address: str) -> Item:
+def _page(title: Any, icon: str, permission: str, name: str) -> Item:
     """A menu entry for a page that is no list."""
     return {
         "title": title,
         "icon": icon,
-        "link": reverse_lazy(address),
-        "permission": permitted(permission, address),
-        "active": lambda request: _view_name(request) == address,
+        "link": _address(name),
+        "permission": permitted(permission, name),
+        "active": lambda request: _view_name(request) == name,
     }
 
 
@@ -111,7 +122,7 @@ CONFLICTS = "admin:sync_conflict_"
 DESK: Item = {
     "title": _("Conflicts"),
     "icon": "call_split",
-    "link": reverse_lazy(f"{CONFLICTS}desk"),
+    "link": _address(f"{CONFLICTS}desk"),
     "permission": permitted("sync.view_conflict", f"{CONFLICTS}desk"),
     "active": lambda request: _view_name(request).startswith(CONFLICTS),
 }
@@ -119,7 +130,7 @@ POLICIES = "admin:mapping_conflictpolicy_"
 POLICY: Item = {
     "title": _("Conflict policy"),
     "icon": "gavel",
-    "link": reverse_lazy(f"{POLICIES}editor"),
+    "link": _address(f"{POLICIES}editor"),
     "permission": permitted("mapping.view_conflictpolicy", f"{POLICIES}editor"),
     "active": lambda request: _view_name(request).startswith(POLICIES),
 }
@@ -127,7 +138,7 @@ ALERT_SETTINGS_PAGES = "admin:sync_alertsettings_"
 ALERT_SETTINGS: Item = {
     "title": _("Alert settings"),
     "icon": "notification_settings",
-    "link": reverse_lazy(f"{ALERT_SETTINGS_PAGES}own"),
+    "link": _address(f"{ALERT_SETTINGS_PAGES}own"),
     "permission": permitted("sync.view_alertsettings", f"{ALERT_SETTINGS_PAGES}own"),
     "active": lambda request: _view_name(request).startswith(ALERT_SETTINGS_PAGES),
 }
@@ -140,7 +151,7 @@ MAPPING_PAGES = "admin:mapping_fieldmapping_"
 FIELD_MAPPINGS: Item = {
     "title": _("Field mappings"),
     "icon": "compare_arrows",
-    "link": reverse_lazy(f"{MAPPING_PAGES}editor_start"),
+    "link": _address(f"{MAPPING_PAGES}editor_start"),
     "permission": permitted("mapping.view_fieldmapping", f"{MAPPING_PAGES}editor_start"),
     "active": lambda request: _view_name(request).startswith(MAPPING_PAGES),
 }
@@ -149,7 +160,12 @@ NAVIGATION: list[dict[str, Any]] = [
     {
         "title": _("Overview"),
         "items": [
-            {"title": _("Health"), "icon": "monitor_heart", "link": reverse_lazy("admin:index")},
+            {
+                "title": _("Health"),
+                "icon": "monitor_heart",
+                "link": _address(HOME),
+                "active": lambda request: _view_name(request) == HOME,
+            },
             _list(_("Alerts"), "notifications_active", "sync.alert"),
             NEEDS_HELP,
         ],
@@ -279,7 +295,7 @@ UNFOLD: dict[str, Any] = {
         ]
     },
     "DASHBOARD_CALLBACK": "config.dashboard.fill",
-    "COMMAND": {"search_callback": "sync.admin_records_pages.command_results"},
-    "SIDEBAR": {"show_search": True, "show_all_applications": False, "navigation": navigation},
+    "COMMAND": {"search_callback": "sync.admin.records_pages.command_results"},
+    "SIDEBAR": {"show_search": True, "show_all_applications": False},
     "COLORS": COLORS,
 }

@@ -58,6 +58,7 @@ BACK = 'title="{% trans "Go back" %}"'
 TOGGLE = 'title="{% translate "Toggle sorting" %}"'
 UNSORT = 'title="{% translate "Remove from sorting" %}"'
 BADGE = '{{% include "unfold/helpers/app_list_badge.html" with item={} %}}'
+LANGUAGES = ("{% get_available_languages as LANGUAGES %}", "{% get_language_info_list for LANGUAGES as languages %}")
 ROW_ACTIONS = "{% include 'unfold/helpers/actions_row.html' with actions=actions_row instance_pk=result.instance.pk %}"
 
 CORRECTIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
@@ -77,7 +78,9 @@ CORRECTIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
         (UNSORT, f"{UNSORT} {_label('Remove from sorting')}"),
     ),
     "unfold/helpers/command.html": (('id="command-submit"', f'id="command-submit" {_label("Search")}'),),
+    "unfold/helpers/form_label.html": (("{{ field.label }}", "{{ field.label|capfirst }}"),),
     "unfold/helpers/header_back_button.html": ((BACK, f"{BACK} {_label('Go back')}"),),
+    "unfold/helpers/language_switch.html": tuple(_only_with("show_languages", one) for one in LANGUAGES),
     "unfold/helpers/navigation.html": (
         ('<nav id="nav-sidebar-inner"', f'<nav id="nav-sidebar-inner" {_label("Main menu")}'),
     ),
@@ -89,6 +92,7 @@ CORRECTIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("</nav>", "</div>"),
         _before('class="cursor-pointer flex flex-row', "<div", USER_BUTTON),
     ),
+    "unfold/helpers/search.html": (("{% trans 'Search apps and models...' %}", "{% trans 'Pages and records' %}"),),
     "unfold/helpers/site_icon.html": (
         ('class="bg-primary-600 flex h-[38px]', f'{_label("Home")} class="bg-primary-600 flex h-[38px]'),
     ),

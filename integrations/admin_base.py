@@ -28,7 +28,7 @@ from unfold.enums import ActionVariant
 from integrations import audit, tenancy
 from integrations.access import OnlyToChange, may_change_in
 from integrations.admin_forms import JsonText, TenantForm, Textarea
-from integrations.admin_html import page_url
+from integrations.admin_html import NOTHING, page_url
 from integrations.admin_lists import CappedPaginator, ShortList, tick_box
 from integrations.tenancy import InScope
 
@@ -96,6 +96,8 @@ class AdminPage(ThemedAdmin):
     list_max_show_all = 50
     list_fullwidth = True
     list_filter_submit = True
+    list_sections = ()
+    """The theme asks for them in every row, and searching the page for what it lacks is slow."""
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
     paginator = CappedPaginator
@@ -222,6 +224,24 @@ class AdminPage(ThemedAdmin):
 
 class ReadOnlyAdmin:
     """Mixed in before a page: history is looked at, never edited."""
+
+    only_if_filled: ClassVar[Sequence[str]] = ()
+    """Fields of the page that are left out where they hold nothing."""
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        own = super().get_fieldsets(request, obj)  # type: ignore[misc]
+        if obj is None or not self.only_if_filled:
+            return own
+        return [
+            (name, {**options, "fields": [one for one in options["fields"] if not self._is_blank(one, obj)]})
+            for name, options in own
+        ]
+
+    def _is_blank(self, name: Any, row: Any) -> bool:
+        if name not in self.only_if_filled:
+            return False
+        value = getattr(self, name)(row) if hasattr(self, name) else getattr(row, name)
+        return value in (None, "", NOTHING)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -15,7 +15,7 @@ from integrations.connecting import take_in
 from integrations.consent import begin, has_app, redirect_uri
 from integrations.errors import CrmError
 from integrations.models import CrmConnection
-from integrations.records import Account
+from integrations.records.connections import Account
 from integrations.registry import PROVIDERS, provider_label
 
 

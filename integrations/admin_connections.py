@@ -21,10 +21,11 @@ from integrations.admin import BREAKER_LEVELS, CONNECTION_STATUS
 from integrations.admin_base import SECRET_COLUMNS, Panel, Question, ReadOnlyAdmin, page_action
 from integrations.admin_connecting import ConnectingPages, again
 from integrations.admin_findings import findings_badge, findings_panel
-from integrations.admin_html import NOTHING, ago, badge, bullets, code_column, link, outward, page_url, progress
+from integrations.admin_html import NOTHING, ago, badge, bullets, link, outward, page_url, progress
 from integrations.admin_secrets import UNREADABLE, kept_secret, read_secrets, tail
-from integrations.connect_forms import CONSENT
+from integrations.connect_forms import CONSENT, kind_name, secret_name
 from integrations.connecting import check, disconnect, webhook_url
+from integrations.connection_words import quota_name, setting_line
 from integrations.consent import has_app, kept_options
 from integrations.errors import CrmError
 from integrations.fields import WrongKey
@@ -64,7 +65,7 @@ class ConnectionPage(ReadOnlyAdmin, ConnectingPages):
             gettext_lazy("Credential"),
             {
                 "fields": (
-                    ("auth", "token_expires_at"),
+                    ("kind", "token_expires_at"),
                     ("access_token_kept", "refresh_token_kept"),
                     "others_kept",
                     "scopes",
@@ -75,7 +76,6 @@ class ConnectionPage(ReadOnlyAdmin, ConnectingPages):
         (gettext_lazy("Set-up"), {"fields": ("webhook_address", "chosen_settings", ("created_at", "updated_at"))}),
     )
     actions_detail: ClassVar[Any] = ("test", "check_permissions", "reconnect", "disconnect")
-    chosen_settings = staticmethod(code_column("settings", gettext_lazy("settings")))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related("tenant", "breaker").defer(*SECRET_COLUMNS)
@@ -150,7 +150,15 @@ class ConnectionPage(ReadOnlyAdmin, ConnectingPages):
             others: Mapping[str, str] = row.secrets or {}
         except WrongKey:
             return str(UNREADABLE)
-        return bullets(f"{name}: {tail(str(value))}" for name, value in others.items())
+        return bullets(f"{secret_name(name)}: {tail(str(value))}" for name, value in others.items())
+
+    @admin.display(description=gettext_lazy("kind of credential"))
+    def kind(self, row: CrmConnection) -> str:
+        return kind_name(row.auth) if row.auth else NOTHING
+
+    @admin.display(description=gettext_lazy("settings"))
+    def chosen_settings(self, row: CrmConnection) -> str:
+        return bullets(setting_line(name, value) for name, value in sorted(row.settings.items()))
 
     @admin.display(description=gettext_lazy("requests today (UTC)"))
     def usage_today(self, row: CrmConnection) -> str:
@@ -175,7 +183,9 @@ class ConnectionPage(ReadOnlyAdmin, ConnectingPages):
 
     def panels(self, request: HttpRequest, row: Any) -> Sequence[Panel]:
         windows = self.facts(row)["windows"]
-        rows = [[one.key.partition(":")[2], _used(one), _span(one.seconds), ago(one.seen_at)] for one in windows]
+        rows = [
+            [quota_name(one.key.partition(":")[2]), _used(one), _span(one.seconds), ago(one.seen_at)] for one in windows
+        ]
         headers = [_("Quota"), _("Used"), _("In"), _("Told")]
         return [
             findings_panel(row, may_check=request.user.has_perm(CHANGE)),

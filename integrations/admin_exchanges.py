@@ -15,7 +15,7 @@ from integrations.admin_base import Panel, ReadOnlyAdmin, RecentValues, TenantSc
 from integrations.admin_html import NOTHING, ago, ago_column, badge, link, page_url
 from integrations.exchanges_reading import about_record, as_curl, named
 from integrations.exchanges_text import part_about, pretty
-from integrations.models import ApiExchange, CrmConnection
+from integrations.models import ApiExchange
 
 LATEST = 15
 LONGEST_LINE = 90
@@ -160,10 +160,3 @@ def exchanges_panel(
     headers = [_("When"), _("CRM"), _("Request"), _("Answer"), _("Took"), _("Problem")]
     empty = _("Nothing was asked of a CRM about it in the last days, or it is not kept any more.")
     return Panel(_("Requests and answers"), headers, lines, empty)
-
-
-def failures_of(connection: CrmConnection) -> tuple[str, str]:
-    """Address and words of the list of a connection's failed requests."""
-    return page_url(ApiExchange, "changelist", connection__id__exact=connection.pk, outcome="failed"), _(
-        "Failed requests"
-    )

@@ -13,7 +13,7 @@ from integrations import preflight
 from integrations.admin_base import Panel
 from integrations.admin_html import NOTHING, ago, badge, page_url
 from integrations.models import CrmConnection
-from integrations.records import Severity
+from integrations.records.connections import Severity
 
 SEVERITIES: Mapping[Severity, tuple[Any, str]] = {
     Severity.BLOCKING: (gettext_lazy("Blocking"), "bad"),

@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils import formats, timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext
 
 from integrations.redaction import redact
@@ -37,7 +38,7 @@ def badge(text: object, level: str) -> SafeString:
         '<span class="db-badge db-badge--{}"><span class="material-symbols-outlined" aria-hidden="true">{}</span>{}</span>',
         level,
         ICONS[level],
-        text,
+        text if isinstance(text, SafeString) else capfirst(str(text)),
     )
 
 
@@ -101,10 +102,28 @@ def duration(milliseconds: float | None) -> str:
 
 
 def plain(value: Any) -> str:
-    """A JSON value for people: text as it is, nothing as a dash."""
-    if value is None or value == "":
+    """A JSON value for people: text as it is, nothing as a dash, a list with commas. Only what is nested deeper stays JSON."""
+    if value in (None, "", [], {}):
         return NOTHING
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return gettext("yes") if value else gettext("no")
+    if isinstance(value, Mapping) and not any(map(_is_nested, value.values())):
+        return ", ".join(f"{name}: {plain(one)}" for name, one in value.items())
+    if isinstance(value, list | tuple) and not any(map(_is_nested, value)):
+        return ", ".join(map(plain, value))
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def spaced(word: str) -> str:
+    """A stored word that has no name of its own."""
+    text = word.replace("_", " ")
+    return text[:1].upper() + text[1:]
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, list | tuple | Mapping)
 
 
 def code(value: Any) -> SafeString | str:

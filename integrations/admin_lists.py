@@ -27,13 +27,28 @@ LONGEST_LIST = 10_000
 """Rows that a list pages through. Further down nobody looks: there is the search."""
 
 
+FAR = 500
+"""Rows before a page from which on they are skipped by their numbers alone."""
+
+
 class CappedPaginator(AnyPaginator):
-    """Counts no further than the longest list, so that a list of millions opens at once."""
+    """Counts no further than the longest list, so that a list of millions opens at once.
+
+    Of a page far down the numbers are found first: the database would join every row that it skips with all that a list shows of
+    it. It is one statement all the same.
+    """
 
     @cached_property
     def count(self) -> int:
         rows: Any = self.object_list
         return _counted(rows) if isinstance(rows, QuerySet) else super().count
+
+    def page(self, number: Any) -> Any:
+        page: Any = super().page(number)
+        rows, first = self.object_list, page.start_index() - 1
+        if first >= FAR and isinstance(rows, QuerySet):
+            page.object_list = rows.filter(pk__in=rows.values("pk")[first : page.end_index()])
+        return page
 
 
 class ShortList(ChangeList):

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy
 
 from integrations.admin_base import only_tenant_id
 from integrations.admin_forms import DatalistInput, PasswordInput, SecretText, Select, TextInput
+from integrations.admin_html import spaced
 from integrations.models import CrmConnection, Tenant
 from integrations.registry import PROVIDERS, provider_class
 
@@ -98,8 +99,16 @@ def kinds_of(slug: str) -> Iterator[tuple[str, Any, Any]]:
     """(name, label, explanation) of each kind of credential that the CRM takes."""
     provider = provider_class(slug)
     for auth in (*([CONSENT] if provider.has_consent_page else []), *provider.credential_forms):
-        label, text = KINDS.get(auth, (auth.replace("_", " ").capitalize(), ""))
-        yield auth, label, text
+        yield auth, kind_name(auth), KINDS[auth][1] if auth in KINDS else ""
+
+
+def kind_name(auth: str) -> str:
+    return str(KINDS[auth][0]) if auth in KINDS else spaced(auth)
+
+
+def secret_name(name: str) -> str:
+    """A part of a credential as its form calls it."""
+    return str(KEYS[name].label) if name in KEYS else spaced(name)
 
 
 def is_offered(slug: str, auth: str) -> bool:

@@ -19,7 +19,7 @@ from integrations.fields import WrongKey
 from integrations.models import CrmConnection, Tenant
 from integrations.preparing import alone
 from integrations.providers.base import CrmProvider
-from integrations.records import Account, Connection, Credential
+from integrations.records.connections import Account, Connection, Credential
 from integrations.registry import provider_class
 from integrations.storing import store
 from integrations.transport.client import PERSON

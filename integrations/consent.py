@@ -22,7 +22,7 @@ from integrations.connecting import adopt
 from integrations.fields import WrongKey
 from integrations.models import ConsentAttempt, CrmConnection, Tenant
 from integrations.providers.base import CrmProvider
-from integrations.records import Account, Consent
+from integrations.records.connections import Account, Consent
 from integrations.registry import provider_class, provider_label
 from integrations.transport.hosts import check_url
 from integrations.transport.tokens import token_call

@@ -108,6 +108,12 @@ class FixConfig(CrmError):
     cause = "configuration"
 
 
+class Standstill(FixConfig):
+    """Not this record but the whole account is refused, or our own registration: nothing of the connection can go on until
+    somebody has mended that. Its work waits, and none of it has failed.
+    """
+
+
 class Gone(CrmError):
     """The record is not there (any more), or not for this credential's eyes."""
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from django.db.models import F, Q, QuerySet
 
 from integrations.models import ApiExchange, CrmConnection
-from integrations.records import Credential
+from integrations.records.connections import Credential
 from integrations.registry import provider_class
 
 MOST_NAMES = 20

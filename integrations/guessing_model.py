@@ -2,6 +2,8 @@
 
 from django.db import models
 
+from integrations.moments import short
+
 
 class GuessCount(models.Model):
     """Failures under one key: a person at an address, a person, or an address. The key is a digest, for people type passwords
@@ -16,4 +18,4 @@ class GuessCount(models.Model):
         db_table = "guess_counts"
 
     def __str__(self) -> str:
-        return f"{self.failures} failures, last {self.last_at:%Y-%m-%d %H:%M}"
+        return f"{self.failures} failures, last {short(self.last_at)}"

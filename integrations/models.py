@@ -18,9 +18,10 @@ from integrations.exchanges_model import ApiExchange
 from integrations.fields import EncryptedJson, EncryptedText
 from integrations.guessing_model import GuessCount
 from integrations.keys_model import ApiKey
+from integrations.moments import short
 from integrations.people_models import AuditEntry, Invitation, Role
-from integrations.records import Connection, Credential
-from integrations.registry import provider_choices
+from integrations.records.connections import Connection, Credential
+from integrations.registry import provider_choices, provider_label
 from integrations.tenancy import OwnIdManager, TenantOwned
 
 __all__ = [
@@ -146,7 +147,7 @@ class CrmConnection(TenantOwned, Timestamped):
         verbose_name_plural = _("connections")
 
     def __str__(self) -> str:
-        return f"{self.get_provider_display()} – {self.account_name or self.account_id or _('not connected yet')}"
+        return f"{provider_label(self.provider)} – {self.account_name or self.account_id or _('not connected yet')}"
 
     @property
     def is_usable(self) -> bool:
@@ -229,7 +230,7 @@ class ConsentAttempt(TenantOwned):
         verbose_name_plural = _("consent attempts")
 
     def __str__(self) -> str:
-        return f"{self.get_provider_display()} {self.created_at:%Y-%m-%d %H:%M}"
+        return f"{provider_label(self.provider)} {short(self.created_at)}"
 
 
 class RateWindow(models.Model):

@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from integrations.moments import short
 from integrations.tenancy import TenantOwned
 
 
@@ -95,4 +96,4 @@ class AuditEntry(TenantOwned):
         verbose_name_plural = _("audit entries")
 
     def __str__(self) -> str:
-        return f"{self.at:%Y-%m-%d %H:%M} {self.who}: {self.action}"
+        return f"{short(self.at)} {self.who}: {self.action}"

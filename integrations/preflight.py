@@ -14,7 +14,7 @@ from django.utils import timezone
 from integrations import errors
 from integrations.crm import open_crm
 from integrations.models import CrmConnection
-from integrations.records import Finding, Severity
+from integrations.records.connections import Finding, Severity
 from integrations.transport.client import Patience
 
 KEY = "findings"

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from integrations import errors
 from integrations.models import CrmConnection, Tenant
-from integrations.records import Account, Credential
+from integrations.records.connections import Account, Credential
 from integrations.registry import provider_label
 
 account_replaced = Signal()

@@ -38,11 +38,11 @@ class Part(forms.Widget):
     template_name: str
     held: Any = None
 
-    def context(self, name: str, value: Any) -> dict[str, Any]:
-        raise NotImplementedError
+    def get_context(self, name: str, value: Any, attrs: Mapping[str, Any] | None) -> dict[str, Any]:
+        return {"id": (attrs or {}).get("id", f"id_{name}"), "name": name}
 
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
-        context = {"id": (attrs or {}).get("id", f"id_{name}"), "name": name, **self.context(name, value)}
+        context = self.get_context(name, value, attrs)
         return mark_safe(render_to_string(self.template_name, context))  # noqa: S308 - ours, and it escapes
 
     def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
@@ -54,12 +54,13 @@ class OptionsInput(Part):
     crm_field: CrmField | None = None
     """The CRM's field of the row, whose choices a table offers."""
 
-    def context(self, name: str, value: Any) -> dict[str, Any]:
+    def get_context(self, name: str, value: Any, attrs: Mapping[str, Any] | None) -> dict[str, Any]:
         options = value if isinstance(value, Mapping) else {}
         table = table_of(options, self.crm_field)
         spare = [table.pairs[-1]] * (SPARE - 1)
         fields = [(option_field(name, options, one), transforms) for one, transforms in OF.items()]
-        return {"label": _("Transform options"), "table": table, "pairs": [*table.pairs, *spare], "fields": fields}
+        told = {"label": _("Transform options"), "table": table, "pairs": [*table.pairs, *spare], "fields": fields}
+        return super().get_context(name, value, attrs) | told
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> dict[str, Any]:
         held = self.held if isinstance(self.held, Mapping) else {}
@@ -71,11 +72,12 @@ class OptionsInput(Part):
 class RulesInput(Part):
     template_name = "admin/row_rules.html"
 
-    def context(self, name: str, value: Any) -> dict[str, Any]:
+    def get_context(self, name: str, value: Any, attrs: Mapping[str, Any] | None) -> dict[str, Any]:
         rules: Sequence[Mapping[str, Any]] = [one for one in value or () if isinstance(one, Mapping)]
         shown = [rule_fields(name, place, rule, whole=True) for place, rule in enumerate([*rules, {}])]
         lines = [[(one, PART_OF.get(one.name.rpartition("-")[2], "")) for one in fields] for fields in shown]
-        return {"label": _("Checks before a value is taken over"), "lines": lines}
+        told = {"label": _("Checks before a value is taken over"), "lines": lines}
+        return super().get_context(name, value, attrs) | told
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> list[dict[str, Any]]:
         return read_rules(_sent(data), name, self.held or [])
@@ -88,10 +90,10 @@ class PlacesInput(Part):
     crm_objects: Sequence[str] = ()
     own = ""
 
-    def context(self, name: str, value: Any) -> dict[str, Any]:
+    def get_context(self, name: str, value: Any, attrs: Mapping[str, Any] | None) -> dict[str, Any]:
         overrides = value if isinstance(value, Mapping) else {}
         pairs: list[list[FormField]] = place_fields(name, overrides, self.crm_objects, self.own, "")
-        return {"label": _("On other objects"), "pairs": pairs}
+        return super().get_context(name, value, attrs) | {"label": _("On other objects"), "pairs": pairs}
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> dict[str, str | None]:
         own = str(data.get("crm_object") or self.own)

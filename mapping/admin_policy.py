@@ -16,7 +16,7 @@ from integrations.admin_base import TenantScopedAdmin, page_action
 from integrations.admin_html import NOTHING, ago_column
 from mapping.admin_forms import ConflictPolicyForm
 from mapping.admin_rehearsing import MAY_REHEARSE, rehearsal_of
-from mapping.fields import CUSTOM_PREFIX, DIALER_FIELDS, UnknownFieldError, conflict_field_problem, dialer_field
+from mapping.fields import CUSTOM_PREFIX, DIALER_FIELDS, conflict_field_problem, field_name
 from mapping.models import ConflictPolicy, FieldMapping, Strategy
 from mapping.publishing import ENTITY
 
@@ -66,7 +66,7 @@ class PolicyForm(forms.Form):
         self.names: Sequence[str] = fields_of(policy)
         for name in self.names:
             self.fields[f"{RULE}{name}"] = forms.ChoiceField(
-                label=field_label(name),
+                label=field_name(name),
                 required=False,
                 choices=[("", gettext_lazy("As above")), *Strategy.choices],
                 initial=policy.overrides.get(name, ""),
@@ -112,13 +112,6 @@ def fields_of(policy: ConflictPolicy) -> list[str]:
     return list(dict.fromkeys([*known, *own, *policy.overrides]))
 
 
-def field_label(name: str) -> str:
-    try:
-        return dialer_field(ENTITY, name).label
-    except UnknownFieldError:
-        return name
-
-
 def policy_of(tenant_id: UUID) -> ConflictPolicy:
     """The tenant's, or the usual one, not stored yet."""
     found: ConflictPolicy | None = ConflictPolicy.objects.filter(tenant_id=tenant_id).first()
@@ -150,7 +143,7 @@ def changes_between(policy: ConflictPolicy, default: str, overrides: Mapping[str
         before, after = policy.overrides.get(name, ""), overrides.get(name, "")
         if before != after:
             facts = {
-                "field": field_label(name),
+                "field": field_name(name),
                 "before": labels.get(before, _("no rule of its own")),
                 "after": labels.get(after, _("no rule of its own")),
             }
@@ -170,5 +163,5 @@ class ConflictPolicyAdmin(TenantScopedAdmin):
     @admin.display(description=gettext_lazy("by field"))
     def exceptions(self, row: ConflictPolicy) -> str:
         labels = dict(Strategy.choices)
-        told = (f"{field_label(name)}: {labels.get(rule, rule)}" for name, rule in row.overrides.items())
+        told = (f"{field_name(name)}: {labels.get(rule, rule)}" for name, rule in row.overrides.items())
         return "; ".join(told) or NOTHING

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
-from integrations.records import FieldSpec
+from integrations.records.fields import FieldSpec
 from mapping.compiled import MappingRow
 from mapping.models import CrmField, CrmObject, MappingVersion, SchemaChange
 from mapping.schema_diff import Difference, broken_by, differences

@@ -30,10 +30,6 @@ class Rebased:
     both: tuple[str, ...]
 
 
-def draft_of(connection: CrmConnection, user_id: int) -> MappingDraft | None:
-    return next((one for one in drafts_of(connection) if one.user_id == user_id), None)
-
-
 def drafts_of(connection: CrmConnection) -> list[MappingDraft]:
     """Everybody's, newest first."""
     rows = MappingDraft.objects.filter(connection=connection).select_related("user").order_by("-updated_at")

@@ -133,6 +133,14 @@ def dialer_field(entity: str, key: str) -> DialerField:
     raise UnknownFieldError(f'The dialer has no {entity} field "{key}"; {hint}')
 
 
+def field_name(key: str) -> str:
+    """What a contact's field is called on screens; the key itself where it names none."""
+    try:
+        return dialer_field("contact", key).label
+    except UnknownFieldError:
+        return key
+
+
 def _custom_field(key: str) -> DialerField:
     name = key.removeprefix(CUSTOM_PREFIX)
     if not _CUSTOM_NAME.fullmatch(name):

@@ -175,6 +175,7 @@ class CrmField(TenantOwned):
         db_table = "crm_fields"
         ordering = ["object_type", "label"]
         constraints = [models.UniqueConstraint(fields=["connection", "object_type", "path"], name="crm_field_once")]
+        indexes = [models.Index(fields=["object_type", "label", "id"], name="crm_field_by_label")]
         verbose_name = _("CRM field")
         verbose_name_plural = _("CRM fields")
 

@@ -54,10 +54,6 @@ class Path:
         return self.places[0].segments[0].name
 
     @property
-    def roots(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(place.segments[0].name for place in self.places))
-
-    @property
     def plain_key(self) -> str | None:
         """The name, when the path is nothing but the name of a top-level field."""
         segments = self.places[0].segments

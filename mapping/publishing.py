@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import Max
 
 from integrations.models import CrmConnection
-from integrations.records import MappingDefault
+from integrations.records.fields import MappingDefault
 from integrations.registry import provider_class
 from mapping.compiled import CompiledMapping, MappingError, MappingRow
 from mapping.models import FieldMapping, MappingVersion

@@ -4,13 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from integrations.records import FieldSpec
+from integrations.records.fields import FieldSpec
 from mapping.compiled import MappingRow
 from mapping.paths import Path, PathError, compile_path
 
 COMPARED = ("label", "kind", "writable", "required", "max_length", "options")
-NARROWER = ("kind", "writable", "required", "max_length", "options")
-"""Of these a change may break a mapping row; a new label never does."""
 
 
 @dataclass(frozen=True, slots=True)

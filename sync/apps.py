@@ -27,11 +27,10 @@ class SyncConfig(AppConfig):
             replaying,
             schedules,
             sync_now,
-            undoing,
-            undoing_steps,
             upkeep,
             wizard_jobs,
         )
+        from sync.undoing import steps, undos
 
         handlers.register(pulling.KIND, pulling.PullHandler())
         handlers.register(inbox.KIND, fetching.FetchHandler())
@@ -44,7 +43,7 @@ class SyncConfig(AppConfig):
         handlers.register(replaying.KIND, replaying.ReplayHandler())
         handlers.register(rehearsing.KIND, rehearsing.RehearseHandler())
         handlers.register(promoting.KIND, promoting.ReapplyHandler())
-        handlers.register(undoing.KIND, undoing_steps.UndoHandler())
+        handlers.register(undos.KIND, steps.UndoHandler())
         handlers.register(upkeep.FIELDS, upkeep.FieldsHandler())
         handlers.register(upkeep.RIGHTS, upkeep.RightsHandler())
         handlers.register(wizard_jobs.LOOK, wizard_jobs.LookHandler())
@@ -52,7 +51,7 @@ class SyncConfig(AppConfig):
         post_save.connect(backfilling.on_published, sender=MappingVersion, dispatch_uid="backfill_new_fields")
         erasing.contacts_erased.connect(rehearsing.forget_people, dispatch_uid="rehearsals_forget_people")
         erasing.contacts_erased.connect(giving_back.forget_people, dispatch_uid="giving_back_forgets_people")
-        erasing.contacts_erased.connect(undoing.forget_people, dispatch_uid="undos_forget_people")
+        erasing.contacts_erased.connect(undos.forget_people, dispatch_uid="undos_forget_people")
         account_replaced.connect(replacing.forget, dispatch_uid="sync_account_replaced")
         post_migrate.connect(
             lambda using="default", **_: schedules.install(using),

@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db import connection as database
 
 from integrations.models import CrmConnection
-from sync import departed
+from sync import link_states
 from sync.matching import Candidate
 
 MOST_SHARING = 20
@@ -116,7 +116,7 @@ def _telling(statement: str, connection: CrmConnection, keys: Collection[str]) -
         return []
     order: dict[str, Any] = {
         "keys": json.dumps(sorted(keys)), "tenant": connection.tenant_id, "connection": connection.pk,
-        "provider": connection.provider, "most": MOST_SHARING + 1, "gone": list(departed.NO_LONGER_THERE),
+        "provider": connection.provider, "most": MOST_SHARING + 1, "gone": list(link_states.NO_LONGER_THERE),
     }  # fmt: skip
     with database.cursor() as sql:
         sql.execute(_filled(statement), order)
@@ -136,7 +136,7 @@ def alike(
     named = [(at, one) for at, one in enumerate(people) if all(one.get(name) for name in _NAMED)]
     order: dict[str, Any] = {
         "tenant": connection.tenant_id, "connection": connection.pk, "besides": list(besides), "threshold": threshold,
-        "gone": list(departed.NO_LONGER_THERE),
+        "gone": list(link_states.NO_LONGER_THERE),
         "most": MOST_ALIKE, "numbers": [at for at, _one in named],
         "first": [str(one["first_name"]) for _at, one in named], "last": [str(one["last_name"]) for _at, one in named],
         "company": [str(one["company"]) for _at, one in named],

@@ -11,8 +11,8 @@ from typing import Any
 from django.db import connection as database
 
 from integrations.models import CrmConnection
-from integrations.records import RemoteRecord
-from sync.departed import NO_LONGER_THERE
+from integrations.records.remote import RemoteRecord
+from sync.link_states import NO_LONGER_THERE
 from sync.models import Certificate, Contact, SyncRun
 
 MISSING, STALE, VANISHED = "missing", "stale", "vanished"

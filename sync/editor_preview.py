@@ -13,7 +13,7 @@ from typing import Any
 from django.utils import timezone
 
 from integrations.models import CrmConnection
-from integrations.records import RemoteRecord
+from integrations.records.remote import RemoteRecord
 from mapping.compiled import CompiledMapping, MappingRow
 from mapping.editor_form import EditedRow
 from mapping.editor_rows import engine_row_of

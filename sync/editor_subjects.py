@@ -19,7 +19,7 @@ from mapping.editor_catalog import Catalog
 from mapping.editor_form import EditedRow
 from mapping.editor_rows import engine_row_of
 from mapping.paths import PathError, compile_path
-from sync import departed
+from sync import link_states
 from sync.editor_preview import Subject, with_fields
 from sync.models import Contact, SyncRecord
 from sync.named import begins
@@ -30,7 +30,6 @@ LOOKED_AT = 40
 """So many people who changed last are looked at for one who is linked."""
 OFFERED = 12
 LONGEST_SEARCH = 200
-MOST_NAMED = 200
 MOST_FIELDS = 150
 """Of the CRM's fields, read with a record so that each shows a value."""
 SALT = "mapping editor: a record just read"
@@ -79,7 +78,7 @@ def _named(connection: CrmConnection, term: str) -> Q:
         found |= Q(phone=number) | Q(mobile_phone=number)
     except ValueError:
         pass
-    return found | Q(pk__in=begins(connection.tenant_id, term, MOST_NAMED))
+    return found | Q(pk__in=begins(connection.tenant_id, term))
 
 
 def _subjects(connection: CrmConnection, people: Sequence[Contact]) -> list[Subject]:
@@ -93,7 +92,7 @@ def _subjects(connection: CrmConnection, people: Sequence[Contact]) -> list[Subj
     ).select_related("snapshot")
     links: dict[UUID, SyncRecord] = {}
     for link in sorted(rows, key=lambda row: kinds.index(row.crm_object_type)):
-        if link.local_record_id and not departed.is_gone(link):
+        if link.local_record_id and not link_states.is_gone(link):
             links.setdefault(link.local_record_id, link)
     made = [_subject(connection, person, links.get(person.pk)) for person in people]
     return sorted(made, key=lambda subject: subject.link is None)

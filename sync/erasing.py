@@ -18,9 +18,9 @@ from django.dispatch import Signal
 
 from integrations import exchanges
 from integrations.models import CrmConnection
-from sync import departed, snapshots
-from sync.departed import FORGOTTEN
+from sync import link_states, snapshots
 from sync.folding import FOLDED
+from sync.link_states import FORGOTTEN
 from sync.models import Conflict, Contact, FieldChange, InboxEvent, MatchReview, Quarantine, SyncRecord
 from sync.page import Work
 
@@ -48,7 +48,7 @@ def erase(connection: CrmConnection, object_type: str, record_ids: Collection[st
     contact_ids = {link.local_record_id or link.metadata.get("contact") for link in links} - {None}
     contact_ids |= joined_into(contact_ids)
     rows = SyncRecord.objects.filter(local_table=Contact._meta.db_table)
-    held = departed.still_there(rows.filter(local_record_id__in=contact_ids)).values("local_record_id")
+    held = link_states.still_there(rows.filter(local_record_id__in=contact_ids)).values("local_record_id")
     found = list(Contact.objects.select_for_update().filter(pk__in=contact_ids).exclude(pk__in=held))
     found = _not_erased_yet(found)
     ids = [contact.pk for contact in found]
@@ -103,7 +103,9 @@ def forget_late(now: datetime) -> int:
 
 def links_of(contact_ids: Collection[UUID]) -> list[SyncRecord]:
     """Of contacts, also those that let go of them."""
-    told = Q(local_record_id__in=contact_ids) | Q(metadata__contact__in=[str(one) for one in contact_ids])
+    names = [str(one) for one in contact_ids]
+    # The key is asked for besides, since only links that have it are in the index.
+    told = Q(local_record_id__in=contact_ids) | Q(metadata__has_key="contact", metadata__contact__in=names)
     return list(SyncRecord.objects.filter(told, local_table=Contact._meta.db_table).select_related("connection"))
 
 

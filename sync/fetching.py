@@ -17,12 +17,14 @@ from django.utils import timezone
 from integrations import errors, exchanges
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
-from integrations.records import Change, Fetched
+from integrations.records.events import Change
+from integrations.records.remote import Fetched
 from integrations.registry import provider_class
 from mapping.compiled import MappingSession
 from mapping.publishing import Published, compiled
-from sync import causes_noting, erasing, inbox, queue
-from sync.causes import INTERNAL, code_of
+from sync import erasing, inbox, queue
+from sync.causes import noting
+from sync.causes.common import INTERNAL, code_of
 from sync.handlers import Result
 from sync.inbound import PageWriter
 from sync.models import InboxEvent, Lane, SyncJob
@@ -201,7 +203,7 @@ def ask_for_pull(connection: CrmConnection, object_types: Iterable[str]) -> None
 
 
 def failed(connection: CrmConnection, events: Sequence[int], problem: str, error: Exception) -> None:
-    fingerprint = causes_noting.note_event(connection, inbox.KIND, error, len(events))
+    fingerprint = noting.note_event(connection, inbox.KIND, error, len(events))
     InboxEvent.objects.filter(pk__in=events).update(
         state=InboxEvent.State.FAILED, error=problem, fingerprint=fingerprint
     )

@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import transaction
 
 from integrations.models import CrmConnection
-from sync import candidates, departed, holding, reviews
+from sync import candidates, holding, link_states, reviews
 from sync.bulk import maker
 from sync.matching import Index, fuzzy_suspects, threshold_of
 from sync.models import Contact, SyncRecord
@@ -37,7 +37,7 @@ def outlived(work: Work) -> bool:
     link = work.link
     if link is None or link.last_crm_modified_at is None or "unseen_at" in link.metadata:
         return False
-    return departed.is_gone(link) and work.record.modified_at <= link.last_crm_modified_at
+    return link_states.is_gone(link) and work.record.modified_at <= link.last_crm_modified_at
 
 
 def contacts(works: Sequence[Work]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from sync.inbox import KIND as FETCH
 from sync.replaying import KIND as REPLAY
 
 MOST_COUNTED = 10_000
+A_MOMENT = timedelta(minutes=2)
 WORKS_EVENTS = (FETCH, REPLAY)
 
 _READ = """
@@ -20,7 +21,7 @@ WITH leased AS (
     SELECT connection_id, count(*) AS jobs FROM sync_jobs WHERE state = 'leased' GROUP BY 1
 )
 SELECT c.id, coalesce(leased.jobs, 0) + waiting.jobs, dead.jobs, dead.fetches, failed.events, links.pending, links.faulty,
-    reading.at, reading.problem,
+    reading.at, reading.problem, coalesce(first.error, ''),
     (SELECT json_agg(json_build_array(hour, calls)) FROM api_usage WHERE connection_id = c.id AND hour >= %(day)s),
     (
         SELECT json_agg(json_build_array(quota, remaining, seconds, seen_at)) FROM rate_windows
@@ -53,6 +54,9 @@ CROSS JOIN LATERAL (
     SELECT max(complete_at) AS at, max(value ->> 'problem') FILTER (WHERE feed = 'stream') AS problem
     FROM feed_cursors WHERE connection_id = c.id
 ) reading
+LEFT JOIN LATERAL (
+    SELECT cause, error, not_before FROM sync_jobs WHERE connection_id = c.id AND state = 'ready' ORDER BY lane, id LIMIT 1
+) first ON first.cause <> '' AND first.error <> '' AND first.not_before > now() + %(longer)s
 WHERE c.id = ANY(%(ids)s)
 """
 
@@ -70,6 +74,8 @@ class Gauges:
     faulty: int = 0
     read_at: datetime | None = None
     stream_problem: str | None = None
+    held_up: str = ""
+    """What its first piece of work waits for, and for longer than a moment: whatever stops a whole account stops that one."""
     usage: Sequence[Counted] = ()
     quotas: Sequence[Gauge] = ()
 
@@ -84,6 +90,7 @@ def read(ids: Sequence[UUID], now: datetime) -> dict[UUID, Gauges]:
             "most": MOST_COUNTED,
             "works_events": list(WORKS_EVENTS),
             "day": now - LONGEST_DAY,
+            "longer": A_MOMENT,
         }
         cursor.execute(_READ, terms)
         rows: list[Any] = cursor.fetchall()

@@ -17,10 +17,10 @@ from django.utils import timezone
 from integrations import errors
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
-from integrations.records import RecordWrite, RemoteRecord, Written
+from integrations.records.remote import RecordWrite, RemoteRecord, Written
 from mapping.compiled import MappingSession
 from mapping.publishing import Published, compiled
-from sync import departed, holding, snapshots
+from sync import holding, link_states, snapshots
 from sync.bulk import upsert
 from sync.handlers import Result
 from sync.merge import same
@@ -93,7 +93,7 @@ def _returns(jobs: Sequence[SyncJob]) -> list[_Return]:
     return [
         _Return(row, conflict.record)
         for row, conflict in found
-        if conflict is not None and conflict.decision_id is None and not departed.is_gone(conflict.record)
+        if conflict is not None and conflict.decision_id is None and not link_states.is_gone(conflict.record)
     ]
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -26,6 +27,7 @@ class Notice:
     words: str
     button: str
     url: str
+    stops_work: bool = False
 
 
 Adviser = Callable[[Sequence[CrmConnection]], Mapping[UUID, Sequence[Notice]]]
@@ -101,7 +103,10 @@ class Card:
 
     @property
     def _reading(self) -> tuple[str, str]:
-        """The verdict on a connection that nothing holds up."""
+        """The verdict on a connection of which nothing has failed."""
+        stopped_by = next((notice.words for notice in self.notices if notice.stops_work), "")
+        if stopped_by:
+            return "bad", stopped_by
         if self.last_sync_at is None:
             return "warning", _("Connected, nothing read yet")
         if timezone.now() - self.last_sync_at > STALE_AFTER:
@@ -150,7 +155,7 @@ def cards(span: Span = SPANS["24h"], most: int | None = None) -> list[Card]:
     connections = list(rows.order_by("tenant__name", "provider"))
     ids, now = [one.pk for one in connections], timezone.now()
     seen, series = gauges.read(ids, now), metrics_series.read(ids, span, now)
-    notices = _notices(connections)
+    notices = _notices(connections, seen)
     return [
         _card(one, seen[one.pk], series[one.pk], budgets.day(one, seen[one.pk].usage, seen[one.pk].quotas, now),
               notices.get(one.pk, ()))
@@ -160,9 +165,9 @@ def cards(span: Span = SPANS["24h"], most: int | None = None) -> list[Card]:
 
 def card_of(connection: CrmConnection, day: Day) -> Card:
     """One connection's card without charts, for a caller who has found it in the current scope and knows its day."""
-    seen = gauges.read([connection.pk], timezone.now())[connection.pk]
-    notices = _notices([connection]).get(connection.pk, ())
-    return _card(connection, seen, Series(SPANS["24h"], (), []), day, notices)
+    seen = gauges.read([connection.pk], timezone.now())
+    notices = _notices([connection], seen).get(connection.pk, ())
+    return _card(connection, seen[connection.pk], Series(SPANS["24h"], (), []), day, notices)
 
 
 def stopped(day: Day) -> str:
@@ -207,13 +212,21 @@ def _card(connection: CrmConnection, seen: Gauges, series: Series, day: Day, not
     )
 
 
-def _notices(connections: Sequence[CrmConnection]) -> dict[UUID, list[Notice]]:
+def _notices(connections: Sequence[CrmConnection], seen: Mapping[UUID, Gauges]) -> dict[UUID, list[Notice]]:
     working = [one for one in connections if one.status == CrmConnection.Status.CONNECTED]
-    found: dict[UUID, list[Notice]] = {}
+    found = {one.pk: [_held_up(one, seen[one.pk].held_up)] for one in working if seen[one.pk].held_up}
     for adviser in ADVISERS if working else ():
         for connection_id, told in adviser(working).items():
             found.setdefault(connection_id, []).extend(told)
     return found
+
+
+def _held_up(connection: CrmConnection, reason: str) -> Notice:
+    """Said on the card, since nothing has failed and nothing goes on."""
+    address = reverse("admin:integrations_crmconnection_change", args=[connection.pk])
+    return Notice(
+        _("Work waits: %(reason)s") % {"reason": reason}, _("Look at the connection"), address, stops_work=True
+    )
 
 
 def _quota(gauges: Iterable[Gauge]) -> str:

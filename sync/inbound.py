@@ -16,10 +16,11 @@ from django.utils import timezone
 
 from integrations.errors import Retry
 from integrations.models import CrmConnection
-from integrations.records import Change, ChangePage, Cursor, Fetched, RemoteEvent, RemoteRecord
+from integrations.records.events import Change, RemoteEvent
+from integrations.records.remote import ChangePage, Cursor, Fetched, RemoteRecord
 from mapping.compiled import MappingSession
 from mapping.policy import strategies_of
-from sync import deciding, departed, erasing, finding, holding, inbox, writing
+from sync import deciding, departed, erasing, finding, holding, inbox, link_states, living_on, writing
 from sync.models import FeedCursor, SyncRun
 from sync.page import Source, Work, works_of
 from sync.writing import WRITTEN_FIELDS
@@ -76,7 +77,7 @@ class PageWriter:
 
         `works` are the page's records, where they were mapped already.
         """
-        works = self._works(page.records) if works is None else works
+        works = works_of(self.source.session, page.records) if works is None else works
         now = timezone.now()
         with transaction.atomic():
             self._lock_tenant()
@@ -104,7 +105,7 @@ class PageWriter:
         `moved` says for records that are missing which one they live on in; `erased` which ones are gone for good, `gone` which
         ones the CRM called deleted. Others that are missing may be hidden from this credential.
         """
-        works = self._works(fetched.records)
+        works = works_of(self.source.session, fetched.records)
         now = timezone.now()
         with transaction.atomic():
             self._lock_tenant()
@@ -116,19 +117,16 @@ class PageWriter:
 
     def decide(self, records: Sequence[RemoteRecord]) -> list[Work]:
         """What applying these linked records would make of them; nothing is written. To be called in a transaction."""
-        works = self._works(records)
+        works = works_of(self.source.session, records)
         finding.links(self.source, works)
         finding.contacts(works)
         self._decide(works, timezone.now())
         return works
 
-    def _works(self, records: Sequence[RemoteRecord]) -> list[Work]:
-        return works_of(self.source.session, records)
-
     def _settle(self, works: Sequence[Work], now: datetime) -> None:
         works = erasing.leave_out(works)
-        back = [work for work in works if work.link and departed.is_gone(work.link)]
-        if back and departed.part_again(self.connection, [work.link for work in back if work.link]):
+        back = [work for work in works if work.link and link_states.is_gone(work.link)]
+        if back and living_on.part_again(self.connection, [work.link for work in back if work.link]):
             finding.links(self.source, works)
         departed.revive([work.link for work in back if work.link], now)
         finding.contacts(works)
@@ -159,13 +157,13 @@ class PageWriter:
             (self.source.object_type, one): (self.source.object_type, moved[one]) for one in missing if one in moved
         }
         gone = {*missing, *(one.id for one in records if one.deleted)} - {record_id for _type, record_id in moves}
-        for winner in departed.redirect(self.connection, moves, now):
+        for winner in living_on.redirect(self.connection, moves, now):
             self._follow(winner)
         unsure = () if departed.absence_is_proof(self.connection) else {*missing} - {*told}
         departed.mark_gone(self.connection, self.source.object_type, gone, now, erased=erased, unsure=unsure)
         erasing.erase(self.connection, self.source.object_type, gone & {*erased}, now)
 
-    def _follow(self, winner: departed.Identity) -> None:
+    def _follow(self, winner: link_states.Identity) -> None:
         """Has the surviving record read afresh, by its own kind's job: it may never have changed since we read it."""
         event = RemoteEvent(f"followed:{uuid4()}", Change.UPDATED, winner[0], (winner[1],))
         inbox.store([inbox.Arrival(self.connection.tenant_id, self.connection.pk, event)], inbox.FOLLOWED)

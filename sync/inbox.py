@@ -23,7 +23,7 @@ from django_q.tasks import async_task
 
 from integrations import prepared
 from integrations.models import Tenant
-from integrations.records import RemoteEvent
+from integrations.records.events import RemoteEvent
 from sync import queue
 from sync.models import InboxEvent, Lane, SyncJob
 from sync.values import is_storable, json_text, storable

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from integrations.admin_html import spaced
+
 Words = str | Promise
 
 KINDS: dict[str, Words] = {
@@ -76,13 +78,8 @@ CAUSES: Mapping[str, Words] = {
 
 
 def kind_name(kind: str) -> str:
-    return str(KINDS.get(kind) or _spaced(kind))
+    return str(KINDS.get(kind) or spaced(kind))
 
 
 def cause_name(cause: str) -> str:
-    return str(CAUSES.get(cause) or _spaced(cause))
-
-
-def _spaced(word: str) -> str:
-    text = word.replace("_", " ")
-    return text[:1].upper() + text[1:]
+    return str(CAUSES.get(cause) or spaced(cause))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from integrations.errors import CrmError
-from integrations.records import ChangePage
+from integrations.records.remote import ChangePage
 
 ENOUGH = 500
 """Records that are worth a transaction of their own."""

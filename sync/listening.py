@@ -23,9 +23,10 @@ from django.conf import settings
 from django.db import transaction
 
 from integrations import errors, tenancy
+from integrations.contract.ports import ChangeStream
 from integrations.models import CrmConnection
-from integrations.providers.base import ChangeStream, CrmProvider
-from integrations.records import StreamPage
+from integrations.providers.base import CrmProvider
+from integrations.records.events import StreamPage
 from integrations.registry import PROVIDERS, provider_class
 from integrations.transport.client import WORKER, CrmApi
 from sync import inbox, leases, pulling

@@ -52,7 +52,7 @@ def _text(name: str, way: Way) -> str:
     return name if way.whole or not name else _SPECIAL.sub(r"\\\1", name) + "%"
 
 
-def begins(tenant_id: UUID, text: str, most: int) -> list[UUID]:
+def begins(tenant_id: UUID, text: str, most: int = 200) -> list[UUID]:
     """Contacts of a tenant whose last or first name begins so, or first and last name with the text's parts."""
     terms = text.split()
     if not terms:

@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 from integrations import errors
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
-from integrations.records import Ticket, Written
+from integrations.records.remote import Ticket, Written
 from sync import queue
 from sync.bulk import upsert
 from sync.handlers import Result

@@ -17,11 +17,11 @@ from uuid import UUID
 from integrations import errors
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
-from integrations.records import RecordWrite, Written
+from integrations.records.remote import RecordWrite, Written
 from mapping.compiled import MappingSession
 from mapping.publishing import Published, compiled
 from mapping.rows import CLEAR
-from sync import departed, undoing_sent, values
+from sync import link_states, values
 from sync.handlers import Result
 from sync.holding import held_back
 from sync.inbound import PageWriter
@@ -30,7 +30,8 @@ from sync.models import Contact, SyncJob, SyncRecord
 from sync.pushes import CONTACTS
 from sync.queue import Claim, Outcome
 from sync.sent import keep
-from sync.work import judge
+from sync.undoing import overwritten
+from sync.work import judge, unknown_pause
 
 COUNTER = "call_count"
 """Nobody has to be told that there was no call yet."""
@@ -50,7 +51,7 @@ class Change:
     """Dialer field → value, of those that differ."""
     write: RecordWrite | None = None
     problem: str = ""
-    told: list[undoing_sent.Told] = field(default_factory=list)
+    told: list[overwritten.Told] = field(default_factory=list)
     """What is remembered of the write, so that it can be taken back."""
     sent: bool = False
     written: Written | None = None
@@ -85,7 +86,7 @@ class Push:
         if read_first or unread:
             for kind, some in _by_kind(links if read_first else unread).items():
                 present[kind] = self._read_first(kind, some)
-            links = self._links() if any(present.values()) else [row for row in links if not departed.is_gone(row)]
+            links = self._links() if any(present.values()) else [row for row in links if not link_states.is_gone(row)]
         self.changes = self._changes(links)
         groups = [(kind, compiled(self.connection, kind), group) for kind, group in _grouped(self.changes).items()]
         for _kind, mapping, group in groups:
@@ -93,7 +94,7 @@ class Push:
                 change.fields = differing(change.contact, change.link, mapping)
         self._leave_out_held()
         for kind, mapping, group in groups:
-            before = undoing_sent.before(self.provider, kind, mapping.engine, group, present.get(kind, {}))
+            before = overwritten.before(self.provider, kind, mapping.engine, group, present.get(kind, {}))
             with mapping.engine.session() as session:
                 for change in group:
                     self._prepare(change, session, present.get(kind, {}))
@@ -115,8 +116,10 @@ class Push:
         rows = SyncRecord.objects.filter(
             connection=self.connection, local_table=CONTACTS, local_record_id__in=list(self.jobs)
         )
-        self._known = {row.local_record_id for row in rows if not departed.is_gone(row) or departed.is_hidden(row)}
-        return [row for row in rows if not departed.is_gone(row) or (hidden and departed.is_hidden(row))]
+        self._known = {
+            row.local_record_id for row in rows if not link_states.is_gone(row) or link_states.is_hidden(row)
+        }
+        return [row for row in rows if not link_states.is_gone(row) or (hidden and link_states.is_hidden(row))]
 
     def _read_first(self, kind: str, links: Sequence[SyncRecord]) -> Mapping[str, Mapping[str, Any]]:
         """The records' present fields by id, after merging what changed there meanwhile."""
@@ -172,9 +175,7 @@ class Push:
     def _note(self, change: Change, mapping: Published, before: Mapping[str, list[Mapping[str, Any]]]) -> None:
         if change.write and change.link:
             sources = before.get(change.link.crm_record_id, [])
-            change.told = undoing_sent.told(
-                mapping.engine, mapping.version, change.fields, change.write.values, sources
-            )
+            change.told = overwritten.told(mapping.engine, mapping.version, change.fields, change.write.values, sources)
 
     # --- sending ---------------------------------------------------------------------------------------------------
 
@@ -234,7 +235,7 @@ class Push:
             # Linked by now, so that the next try reads it first.
             return None if error.record_id in self._others else replace(judge(job, error), wait=0.0)
         if isinstance(error, errors.CrmError):
-            pause = float(self.connection.settings.get("unknown_outcome_pause", self.provider.unknown_outcome_pause))
+            pause = unknown_pause(self.connection, self.provider)
             outcome = judge(job, error, pause)
             outcome.maybe_written = outcome.maybe_written or (change.sent and change.written is None)
             return outcome

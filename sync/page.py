@@ -6,10 +6,10 @@ from functools import cached_property
 from typing import Any
 
 from integrations.models import CrmConnection
-from integrations.records import RemoteRecord
+from integrations.records.remote import RemoteRecord
 from mapping.compiled import Mapped, MappingSession
 from mapping.rows import CLEAR
-from sync import departed, values
+from sync import link_states, values
 from sync.matching import Match
 from sync.merge import DO_NOT_CALL, Decision, When, may_replace, same
 from sync.models import Contact, Lane, SyncRecord, SyncRun
@@ -103,7 +103,7 @@ class Work:
 
     @property
     def was_gone(self) -> bool:
-        return self.link is not None and not self.link.metadata.keys().isdisjoint(departed.MARKS)
+        return self.link is not None and not self.link.metadata.keys().isdisjoint(link_states.MARKS)
 
     @property
     def changed(self) -> bool:

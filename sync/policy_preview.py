@@ -11,7 +11,8 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import CharField, Count, F, Func, Q
+from django.db.models import CharField, Count, F, Func, Q, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from mapping.models import MappingVersion, Strategy
@@ -20,7 +21,7 @@ from sync.merge import DO_NOT_CALL, NOT_COMBINED, combine
 from sync.models import Conflict
 
 WITHIN = timedelta(days=30)
-MOST = 50_000
+MOST = 5_000
 """The newest conflicts that are counted."""
 LOOKED_AT = 1_000
 """Objects of a group that are tried to be combined; the others go to a person in the count."""
@@ -72,10 +73,9 @@ def rows_in_force(tenant_id: UUID) -> dict[str, Sequence[Mapping[str, Any]]]:
 
 
 def groups_of(tenant_id: UUID) -> list[Group]:
-    """The conflicts of the last 30 days. One query."""
-    lately = _lately(tenant_id).order_by("-pk").values("pk")[:MOST]
+    """The newest conflicts of the last 30 days. One query."""
     kinds = {"ours_kind": _kind("ours"), "theirs_kind": _kind("theirs")}
-    rows = Conflict.objects.filter(pk__in=lately).annotate(**kinds).order_by()
+    rows = _lately(tenant_id).annotate(**kinds).order_by()
     told = rows.values_list("field", "record__crm_provider").annotate(
         count=Count("pk"),
         ours_later=Count("pk", filter=Q(ours_at__gt=F("theirs_at"))),
@@ -86,7 +86,9 @@ def groups_of(tenant_id: UUID) -> list[Group]:
 
 
 def _lately(tenant_id: UUID) -> Any:
-    return Conflict.objects.filter(tenant_id=tenant_id, created_at__gte=timezone.now() - WITHIN)
+    rows = Conflict.objects.filter(tenant_id=tenant_id, created_at__gte=timezone.now() - WITHIN)
+    last = rows.order_by("-pk").values("pk")[MOST - 1 : MOST]
+    return rows.filter(pk__gte=Coalesce(Subquery(last), 0))
 
 
 def _kind(name: str) -> Func:

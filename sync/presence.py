@@ -14,7 +14,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from integrations.models import CrmConnection
-from sync import departed, pushes
+from mapping.fields import field_name
+from sync import link_states, pushes
 from sync.models import Conflict, Contact, Quarantine, SyncJob, SyncRecord
 from sync.sync_now import KIND as SYNC_NOW
 
@@ -151,9 +152,9 @@ _Told = tuple[str, str, str, SyncJob | None]
 
 
 def _state_of(link: SyncRecord, connection: CrmConnection | None, facts: Facts) -> _Told:
-    if departed.FORGOTTEN in link.metadata:
+    if link_states.FORGOTTEN in link.metadata:
         return MUTED, _("Forgotten here"), _("The record still exists there. It is never taken over again."), None
-    if departed.is_gone(link):
+    if link_states.is_gone(link):
         return (*_gone(link), None)
     jobs = facts.carrying(link.connection_id)
     told = _stopped(connection) or _carried(jobs, connection, facts.now)
@@ -161,7 +162,7 @@ def _state_of(link: SyncRecord, connection: CrmConnection | None, facts: Facts) 
         return told
     conflicts = [one for one in facts.doubts if one.kind is Conflict and one.record_id == link.pk and one.open]
     if conflicts:
-        names = ", ".join(one.field for one in conflicts)
+        names = ", ".join(field_name(one.field) for one in conflicts)
         return BAD, _("Conflict"), _("Both sides changed %(fields)s. Somebody has to decide.") % {"fields": names}, None
     if told:
         return told
@@ -172,7 +173,7 @@ def _held(link: SyncRecord, facts: Facts) -> _Told:
     """What the link itself says, when no work says otherwise."""
     if link.sync_status == SyncRecord.Status.ERROR:
         return BAD, _("Error"), link.error_message or "", None
-    stopped = [one.field for one in facts.doubts if one.kind is Quarantine and one.record_id == link.pk]
+    stopped = [field_name(one.field) for one in facts.doubts if one.kind is Quarantine and one.record_id == link.pk]
     if stopped:
         text = _("%(fields)s is not written there: both sides kept changing it in turn.")
         return WARNING, _("In sync, but for one field"), text % {"fields": ", ".join(stopped)}, None
@@ -257,7 +258,7 @@ def _why_not(connection: CrmConnection, facts: Facts) -> str:
         return _("The contact is deleted here.")
     if not connection.settings.get("create_contacts", True):
         return _("This connection takes no new contacts from the dialer: its settings say so.")
-    if any(not departed.is_gone(link) for link in facts.links):
+    if any(not link_states.is_gone(link) for link in facts.links):
         others = ", ".join(sorted({link.get_crm_provider_display() for link in facts.links}))
         return _(
             "It came from %(others)s. Contacts of one CRM are not copied into another; only those that the dialer makes are."

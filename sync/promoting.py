@@ -15,7 +15,7 @@ from django.utils import timezone
 from integrations.errors import CrmError, Throttled
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
-from integrations.records import ChangePage, RemoteRecord
+from integrations.records.remote import ChangePage, RemoteRecord
 from mapping import editor_drafts
 from mapping.compiled import MappingError, MappingSession
 from mapping.models import ConflictPolicy, MappingVersion

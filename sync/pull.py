@@ -75,13 +75,8 @@ def pull(
     mapping = compiled(connection, object_type)
     engine = only(mapping.engine, run.fields_only) if run and run.fields_only else mapping.engine
     provider, api = open_crm(connection, patience_for(Lane.BACKFILL, patience))
-    run = run or SyncRun.objects.create(
-        tenant_id=connection.tenant_id,
-        connection=connection,
-        kind=SyncRun.Kind.CATCH_UP if cursor and cursor.complete_at and not full else SyncRun.Kind.INITIAL,
-        object_type=object_type,
-        mapping_version=mapping.version,
-    )
+    is_first = full or cursor is None or cursor.complete_at is None
+    run = run or _begin(connection, object_type, mapping.version, is_first=is_first)
     calls_before = run.api_calls
     reading = Reading(provider.changes(object_type, None if full else held, engine.crm_fields), api, engine, seconds)
     try:
@@ -108,6 +103,17 @@ def pull(
     run.api_calls = calls_before + api.calls
     FeedCursor.objects.filter(connection=connection, feed=feed).update(complete_at=timezone.now())
     return Pulled(_finish(run), finished=True)
+
+
+def _begin(connection: CrmConnection, object_type: str, version: int, *, is_first: bool) -> SyncRun:
+    run: SyncRun = SyncRun.objects.create(
+        tenant_id=connection.tenant_id,
+        connection=connection,
+        kind=SyncRun.Kind.INITIAL if is_first else SyncRun.Kind.CATCH_UP,
+        object_type=object_type,
+        mapping_version=version,
+    )
+    return run
 
 
 def _finish(run: SyncRun, error: CrmError | None = None) -> SyncRun:

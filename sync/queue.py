@@ -23,9 +23,9 @@ from django_q.tasks import async_task
 from integrations import prepared, tenancy
 from integrations.models import CrmConnection
 from integrations.tenancy import refuse_other_tenant
-from sync import causes_noting
 from sync.bulk import upsert
-from sync.causes import ACCOUNT_REPLACED
+from sync.causes import noting
+from sync.causes.common import ACCOUNT_REPLACED
 from sync.models import Lane, SyncJob
 
 WORK_TASK = "sync.tasks.work"
@@ -295,7 +295,7 @@ def settle(claimed: Claim, outcomes: Sequence[Outcome]) -> None:
     ended = [row for row in rows if row.state != SyncJob.State.READY]
     _yield_to_twins(rows)
     dead = [row for row in rows if row.state == SyncJob.State.DEAD]
-    causes_noting.mark(dead, {one.job.pk: (one.code, one.fields) for one in outcomes})
+    noting.mark(dead, {one.job.pk: (one.code, one.fields) for one in outcomes})
     upsert(SyncJob, rows, _SETTLED_FIELDS)
     jobs_ended.send(settle, jobs=ended)
 

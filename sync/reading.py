@@ -12,7 +12,7 @@ from itertools import chain
 
 from django.db import connection as database
 
-from integrations.records import ChangePage
+from integrations.records.remote import ChangePage
 from integrations.transport.client import CrmApi
 from mapping.compiled import CompiledMapping
 from sync.ahead import ahead

@@ -19,17 +19,18 @@ from integrations.crm import open_crm
 from integrations.errors import CrmError, Retry, Throttled, Unsupported
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
-from integrations.records import Change, Fetched, RemoteRecord
+from integrations.records.events import Change
+from integrations.records.remote import Fetched, RemoteRecord
 from integrations.registry import provider_class
 from integrations.transport.client import WORKER, Patience
 from mapping.compiled import MappingSession
 from mapping.publishing import Published, compiled
 from sync import certificates, queue
 from sync.certificates import KINDS, MISSING, STALE, VANISHED
-from sync.departed import NO_LONGER_THERE
 from sync.handlers import Result
 from sync.inbound import ALREADY_RUNNING, PageWriter
 from sync.lanes import patience_for
+from sync.link_states import NO_LONGER_THERE
 from sync.merge import same
 from sync.models import Certificate, Contact, FeedCursor, Lane, SyncJob, SyncRecord, SyncRun
 from sync.queue import Claim, Outcome

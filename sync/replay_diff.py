@@ -18,10 +18,10 @@ from django.db.models import Max
 from integrations import errors, tenancy
 from integrations.crm import open_crm
 from integrations.providers.base import CrmProvider
-from integrations.records import Fetched
+from integrations.records.remote import Fetched
 from integrations.transport.client import WORKER, Patience
 from mapping.publishing import Published, compiled
-from sync import departed, holding
+from sync import holding, link_states
 from sync.fetching import IDS_AT_ONCE, MOST_FAULTS, OUR_FAULT, halve
 from sync.inbound import PageWriter
 from sync.models import Conflict, Contact, FieldChange, SyncJob, SyncRecord
@@ -272,7 +272,7 @@ def _links(window: Window, names: Mapping[str, Sequence[str]]) -> Iterator[SyncR
 
 
 def _marks(link: SyncRecord) -> frozenset[str]:
-    return frozenset(set(link.metadata) & set(departed.NO_LONGER_THERE))
+    return frozenset(set(link.metadata) & set(link_states.NO_LONGER_THERE))
 
 
 def _name_of(link: SyncRecord) -> str:

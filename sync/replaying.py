@@ -16,7 +16,7 @@ from django.utils import timezone
 from integrations import errors
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
-from integrations.records import Change
+from integrations.records.events import Change
 from integrations.registry import provider_class
 from sync import queue
 from sync.fetching import Desk

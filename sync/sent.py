@@ -13,13 +13,14 @@ from django.utils import timezone
 
 from integrations import errors
 from integrations.models import CrmConnection
-from sync import departed, do_not_call, snapshots, undoing_sent
+from sync import departed, do_not_call, snapshots
 from sync.bulk import upsert
 from sync.holding import lock_tenant
 from sync.linked import contacts_linked
 from sync.merge import DO_NOT_CALL
 from sync.models import MatchReview, SyncRecord
 from sync.pushes import CONTACTS
+from sync.undoing import overwritten
 
 if TYPE_CHECKING:
     from sync.outgoing import Change
@@ -43,7 +44,7 @@ def keep(connection: CrmConnection, changes: Sequence["Change"]) -> None:
         change.link = held.get(change.link.pk) if change.link else None
     _link_created(connection, [change for change in told if change.link is None and _record_of(change)])
     rows = {change.link.pk: change.link for change in told if change.link}
-    undoing_sent.remember(connection, [change for change in told if change.link and change.link.pk in held])
+    overwritten.remember(connection, [change for change in told if change.link and change.link.pk in held])
     for change in told:
         if change.link is not None:
             _note(change.link, change, now)

@@ -16,11 +16,11 @@ from django.db import connection as database
 from django.utils import timezone
 
 from integrations.models import CrmConnection
-from integrations.records import RemoteRecord
+from integrations.records.remote import RemoteRecord
 from integrations.registry import provider_class
 from mapping.compiled import CompiledMapping
 from mapping.places import MISSING, Place
-from sync import departed, values
+from sync import link_states, values
 from sync.models import Contact, RecordSnapshot, SyncRecord
 from sync.page import Work
 
@@ -119,7 +119,7 @@ def linked(connection: CrmConnection, object_type: str) -> Any:
         crm_object_type=object_type,
         local_table=CONTACTS,
         local_record_id__isnull=False,
-    ).exclude(metadata__has_any_keys=list(departed.NO_LONGER_THERE))
+    ).exclude(metadata__has_any_keys=list(link_states.NO_LONGER_THERE))
 
 
 def read(

@@ -13,7 +13,7 @@ from django.db.models.functions import Least, Now
 
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
-from sync import departed, pushes, queue
+from sync import link_states, pushes, queue
 from sync.handlers import Result
 from sync.models import Contact, Lane, SyncJob, SyncRecord
 from sync.outgoing import READ_FIRST_UP_TO, Push
@@ -72,7 +72,7 @@ def _concerned(contact: Contact, waiting: models.QuerySet[SyncJob]) -> list[CrmC
     links = SyncRecord.objects.filter(
         local_record_id=contact.pk, local_table=pushes.CONTACTS, connection__isnull=False
     ).select_related("connection")
-    held = [one for one in links if not departed.is_gone(one) or departed.is_hidden(one)]
+    held = [one for one in links if not link_states.is_gone(one) or link_states.is_hidden(one)]
     found = {one.connection_id: one.connection for one in held}
     found |= {one.connection_id: one.connection for one in waiting.select_related("connection")}
     return sorted((one for one in found.values() if one is not None), key=lambda one: one.provider)

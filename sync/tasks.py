@@ -10,20 +10,10 @@ from django_q.tasks import async_task
 
 from integrations import tenancy
 from integrations.models import CrmConnection
-from sync import (
-    causes_noting,
-    causes_replaying,
-    certificates,
-    erasing,
-    inbox,
-    pulling,
-    queue,
-    reconciling,
-    undoing_sent,
-    upkeep,
-    wizard_jobs,
-)
+from sync import certificates, erasing, inbox, pulling, queue, reconciling, upkeep, wizard_jobs
 from sync.alerting import watching
+from sync.causes import noting, retrying
+from sync.undoing import overwritten
 from sync.work import serve
 
 
@@ -43,12 +33,12 @@ def sweep() -> None:
 def go_on_replaying() -> None:
     """Goes on with what somebody wanted tried again or dismissed, which was too much for one moment."""
     with tenancy.everyone():
-        causes_replaying.go_on()
+        retrying.go_on()
 
 
 def _sort_failures() -> None:
     until = time.monotonic() + 5.0
-    while causes_noting.sort_older() and time.monotonic() < until:
+    while noting.sort_older() and time.monotonic() < until:
         pass
 
 
@@ -57,11 +47,11 @@ def tidy() -> None:
     notes on failed wake-ups."""
     with tenancy.everyone():
         upkeep.forget_events()
-        causes_noting.forget()
+        noting.forget()
         upkeep.forget_exchanges()
         erasing.forget_late(timezone.now())
         upkeep.forget_sessions()
-        undoing_sent.forget_old(timezone.now())
+        overwritten.forget_old(timezone.now())
     certificates.forget_abandoned()
     watching.forget()
     forget_jobs()

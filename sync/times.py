@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db.models import Max
 
 from integrations.models import CrmConnection
-from integrations.records import RemoteRecord
+from integrations.records.remote import RemoteRecord
 from mapping.publishing import compiled
 from sync.models import Contact, FieldChange, InboxEvent, SyncRecord
 

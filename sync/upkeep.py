@@ -18,7 +18,7 @@ from integrations import errors, exchanges, preflight
 from integrations.connecting import can_be_reached, webhook_url
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
-from integrations.records import Finding, Severity
+from integrations.records.connections import Finding, Severity
 from integrations.transport.client import WORKER
 from mapping import discovery
 from sync import inbox, queue

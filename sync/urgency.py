@@ -8,9 +8,10 @@ from typing import Any
 
 from django.db.models import Case, Max, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Now
-from django.db.models.lookups import IsNull, LessThan
+from django.db.models.lookups import LessThan
 
 from integrations.models import CircuitBreaker, CrmConnection
+from sync.looking_up import is_there
 from sync.models import FeedCursor, SyncJob, SyncRecord
 
 SILENT_AFTER = timedelta(minutes=30)
@@ -24,10 +25,9 @@ def first(most: int) -> "QuerySet[Any]":
 
 
 def _rank() -> Case:
-    # Each sign is one look-up. As EXISTS, all dead jobs and faulty links of all connections might be gathered instead.
-    open_breaker = _any(CircuitBreaker.objects.filter(connection=OuterRef("pk"), opened_at__isnull=False))
-    dead = _any(SyncJob.objects.filter(connection=OuterRef("pk"), state=SyncJob.State.DEAD))
-    faulty = _any(
+    open_breaker = is_there(CircuitBreaker.objects.filter(connection=OuterRef("pk"), opened_at__isnull=False))
+    dead = is_there(SyncJob.objects.filter(connection=OuterRef("pk"), state=SyncJob.State.DEAD))
+    faulty = is_there(
         SyncRecord.objects.filter(
             tenant=OuterRef("tenant_id"), connection=OuterRef("pk"), sync_status=SyncRecord.Status.ERROR
         )
@@ -38,20 +38,12 @@ def _rank() -> Case:
     return Case(
         When(status=status.NEEDS_RECONNECTING, then=Value(STOPPED)),
         When(~Q(status=status.CONNECTED), then=Value(IDLE)),
-        When(_is_there(open_breaker), then=Value(FAILING)),
-        When(_is_there(dead), then=Value(DEAD)),
+        When(open_breaker, then=Value(FAILING)),
+        When(dead, then=Value(DEAD)),
         When(_before(read), then=Value(SILENT)),
-        When(_is_there(faulty), then=Value(FAULTY)),
+        When(faulty, then=Value(FAULTY)),
         default=Value(FINE),
     )
-
-
-def _any(rows: "QuerySet[Any]") -> Subquery:
-    return Subquery(rows.order_by().values("pk")[:1])
-
-
-def _is_there(found: Subquery) -> Q:
-    return Q(IsNull(found, rhs=False))
 
 
 def _before(moment: Subquery) -> Q:

@@ -24,7 +24,7 @@ from integrations.kept import Kept
 from integrations.lining_up import Line
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
-from integrations.records import Delivery, RemoteEvent, Trust
+from integrations.records.events import Delivery, RemoteEvent, Trust
 from integrations.registry import PROVIDERS, provider_class
 from sync import inbox
 from sync.inbox import Arrival

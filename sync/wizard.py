@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from integrations.models import CrmConnection
-from integrations.records import Severity
+from integrations.records.connections import Severity
 from integrations.registry import provider_class
 from sync import pulling
 from sync.models import SyncRun

@@ -26,7 +26,7 @@ from integrations.transport import retry
 from integrations.transport.client import WORKER, CrmApi, Patience
 from sync import lanes, queue
 from sync.bulk import upsert
-from sync.causes import code_of
+from sync.causes.common import code_of
 from sync.handlers import HURRIED, Result, handler_of
 from sync.models import Lane, SyncJob, SyncRecord
 from sync.queue import Claim, Outcome
@@ -37,6 +37,8 @@ steps = logging.getLogger("dialbridge.jobs")
 SLICE_SECONDS = 10.0
 """How long one task may keep a worker before other tasks, such as the clock's, get their turn."""
 MOST_TRACED = 50
+STANDSTILL_PAUSE = 900.0
+"""Seconds until an account that lets nobody in is tried again."""
 LOCKED_PAUSE = 0.2
 """Seconds until another look at a line in which all connections are locked, by a renewal of their tokens for instance."""
 LINK_FIELDS = [
@@ -145,7 +147,7 @@ def _do(connection: CrmConnection, claimed: Claim, lane: int, patience: Patience
         opened[key] = open_crm(connection, lanes.patience_for(lane, held_up))
     provider, api = opened[key]
     calls_before = api.calls
-    pause = float(connection.settings.get("unknown_outcome_pause", provider.unknown_outcome_pause))
+    pause = unknown_pause(connection, provider)
     try:
         with exchanges.noted({job.local_record_id or f"job:{job.pk}" for job in claimed.jobs}):
             result = handler.work(provider, claimed)
@@ -182,6 +184,11 @@ def _ends_the_slice(outcome: Outcome) -> bool:
     return not outcome.counts and (outcome.wait > 0 or bool(outcome.cause))
 
 
+def unknown_pause(connection: CrmConnection, provider: CrmProvider) -> float:
+    """Seconds before a write without an answer is looked for: the connection's own, or what its CRM may take to show it."""
+    return float(connection.settings.get("unknown_outcome_pause", provider.unknown_outcome_pause))
+
+
 def judge(job: SyncJob, error: errors.CrmError, unknown_pause: float = 0.0) -> Outcome:
     """What an error means for a job."""
     facts = {
@@ -192,6 +199,9 @@ def judge(job: SyncJob, error: errors.CrmError, unknown_pause: float = 0.0) -> O
     if isinstance(error, errors.Reconnect):
         # The connection stops; its work waits until somebody connects it again. No pause, so that its order stays.
         return Outcome(job, "ready", counts=False, **facts)  # type: ignore[arg-type]
+    if isinstance(error, errors.Standstill):
+        # Nothing else of this connection would fare better; that it has been mended, nobody tells us but a try.
+        return Outcome(job, "ready", wait=STANDSTILL_PAUSE, counts=False, **facts)  # type: ignore[arg-type]
     if isinstance(error, errors.Retry | errors.Stale):
         if retry.exhausted(job.attempts):
             return Outcome(job, "dead", maybe_written=True, **facts)  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sync import barred, departed, finding, holding, pushes, snapshots
+from sync import barred, finding, holding, link_states, living_on, pushes, snapshots
 from sync.bulk import insert, maker, update, upsert
 from sync.linked import contacts_linked
 from sync.merge import DO_NOT_CALL, at, same
@@ -30,11 +30,11 @@ def write(source: Source, works: Sequence[Work], now: datetime) -> None:
     make = _link_maker(source, now)
     links = [(work, link) for work in works if (link := _linked(source, work, now, make)) is not None]
     heirs = {
-        work.contact.pk: departed.identity_of(link)
+        work.contact.pk: link_states.identity_of(link)
         for work, link in links
         if work.match and work.match.id and work.contact
     }
-    departed.take_over(source.connection, heirs, now)
+    living_on.take_over(source.connection, heirs, now)
     upsert(SyncRecord, [link for _work, link in links], LINK_FIELDS)
     if heirs:
         contacts_linked.send(sender=SyncRecord, connection=source.connection, contact_ids=list(heirs))
@@ -99,7 +99,7 @@ def _moved(source: Source, work: Work, link: SyncRecord, contact: Contact, now: 
     is_open = any(one.is_open for one in work.decisions)
     problem = work.problem or (link.error_message or "" if source.fills_only else "")
     base = {**link.base, **work.agreed}
-    dropped = ("inactive", *departed.MARKS)
+    dropped = ("inactive", *link_states.MARKS)
     metadata = {name: value for name, value in link.metadata.items() if name not in dropped} | _marks(work)
     after = (base, stamp, problem, work.record.url, metadata, contact.pk)
     if before == (is_open, *after):

@@ -54,8 +54,9 @@ AIMS = (
 )  # fmt: skip
 """Of figures that are only printed: name, words after the figure, the least ratio."""
 QUICK = {
-    "BENCH_ROUNDS": "2", "BENCH_LOAD": "500", "BENCH_UPDATES": "1000", "BENCH_CONTACTS": "15000",
-    "BENCH_FUZZ": "1000", "BENCH_SECONDS": "12", "BENCH_PROCESSES": "3", "BENCH_GROWTH": "2000x1,4000x30",
+    "BENCH_ROUNDS": "2", "BENCH_LOAD": "500", "BENCH_PAIRS": "1", "BENCH_PAGES": "5", "BENCH_UPDATES": "1000",
+    "BENCH_CONTACTS": "15000",
+    "BENCH_FUZZ": "1000", "BENCH_SECONDS": "18", "BENCH_PROCESSES": "3", "BENCH_GROWTH": "2000x1,4000x30",
     "BENCH_WORLD": "4000x30", "BENCH_TIMES": "2", "BENCH_MEMORY": "0.03",
 }  # fmt: skip
 """Sizes of a quick run, where the environment has no others."""

@@ -19,7 +19,9 @@ from tests.bench_bulk import COPY, STORE, bulk_pull, empty
 LARGE = int(os.environ.get("BENCH_CONTACTS", "50000"))
 SMALL = 10_000
 LOAD = int(os.environ.get("BENCH_LOAD", "5000"))
-PAGE, PAGES = 100, 20
+PAGE = 100
+PAGES = int(os.environ.get("BENCH_PAGES", "20"))
+PAIRS = int(os.environ.get("BENCH_PAIRS", "3"))
 RECORDS = 1000
 UPDATES = int(os.environ.get("BENCH_UPDATES", "2000"))
 
@@ -95,7 +97,7 @@ def _each(work: Callable[[], object], count: int) -> float:
 
 def bench_load() -> None:
     """A first load over HTTP by a bulk query, against fetching the same pages and copying them raw into one table."""
-    pairs = [(bulk_pull(LOAD, STORE), bulk_pull(LOAD, COPY)) for _ in range(3)]
+    pairs = [(bulk_pull(LOAD, STORE), bulk_pull(LOAD, COPY)) for _ in range(PAIRS)]
     ratio = median(ours["records_per_second"] / floor["records_per_second"] for ours, floor in pairs)
     fastest = [max(side["records_per_second"] for side in sides) for sides in zip(*pairs, strict=True)]
     print(
@@ -239,7 +241,7 @@ def _costs(row: Any, size: int, free: int) -> dict[str, float]:
 
 
 def _people(numbers: Sequence[int], title: str) -> list[Any]:
-    from integrations.records import RemoteRecord
+    from integrations.records.remote import RemoteRecord
 
     now = datetime.now(UTC)
     return [RemoteRecord("contacts", str(n), _person(n, title), now, url="https://crm.example/person") for n in numbers]
@@ -255,7 +257,7 @@ def _person(number: int, title: str) -> dict[str, str]:
 
 def _apply(row: Any, pages: Sequence[Sequence[Any]]) -> float:
     """Milliseconds a record: the median of the pages."""
-    from integrations.records import ChangePage
+    from integrations.records.remote import ChangePage
     from mapping.publishing import compiled
     from sync.inbound import PageWriter
     from sync.models import SyncRun

@@ -1,21 +1,27 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import hypothesis
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection as database
 from django.db import transaction
-from django.test import TransactionTestCase
+from django.test import Client, TransactionTestCase
 
 from integrations import registry, tenancy
 from integrations.models import ApiKey, CrmConnection, Tenant
+from integrations.registry import PROVIDERS
+from integrations.sandbox import people
 from integrations.sandbox.server import SandboxServer
-from tests import migrated
+from tests import factories, migrated
+from tests.factories import World
 from tests.fake_crm.provider import FakeService
+from tests.providers.case import Case
+from tests.providers.connected import connected
 from tests.providers.harness import serve
 
 hypothesis.settings.register_profile(
-    "suite", deadline=None, max_examples=20
+    "suite", deadline=None, max_examples=10
 )  # on a busy machine any example may take long
 hypothesis.settings.register_profile("thorough", deadline=None)
 
@@ -55,6 +61,34 @@ def stranger(db: None) -> Tenant:
 
 
 @pytest.fixture
+def ours(tenant: Tenant) -> World:
+    """A row of each model, all of the tenant."""
+    return factories.world(tenant)
+
+
+@pytest.fixture
+def theirs(stranger: Tenant) -> World:
+    return factories.world(stranger)
+
+
+@pytest.fixture
+def sign_in(db: None) -> Callable[[User], Client]:
+    def signed_in(person: User) -> Client:
+        client = Client()
+        client.force_login(person)
+        return client
+
+    return signed_in
+
+
+@pytest.fixture
+def everyone() -> Iterator[None]:
+    """Without a tenant's scope, as workers that serve all of them."""
+    with tenancy.everyone():
+        yield
+
+
+@pytest.fixture
 def api_key(tenant: Tenant) -> str:
     with tenancy.everyone():
         return ApiKey.issue(tenant, "Dialer")[1]
@@ -86,6 +120,20 @@ def connection(tenant: Tenant, fake_crm: SandboxServer) -> CrmConnection:
             account_id="acct-1",
         )
         return row
+
+
+@pytest.fixture(params=list(PROVIDERS))
+def case(
+    request: pytest.FixtureRequest, tenant: Tenant, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Case]:
+    """A tenth of the sandbox's people, unless the test is marked `whole_crm`."""
+    if not request.node.get_closest_marker("whole_crm"):
+        monkeypatch.setattr(people, "SHARE", 0.1)
+    slug = request.param
+    with tenancy.scope(tenant.pk):
+        server, row, credential = connected(tenant, slug, settings)
+        yield Case(slug, server, tenant, credential, row)
+    server.close()
 
 
 LASTING = {

@@ -66,6 +66,15 @@ def test_unknown_addresses_are_not_found(db: None) -> None:
         assert (answer.status_code, answer["Content-Type"]) == (404, "application/problem+json")
 
 
+def test_a_program_that_writes_to_a_wrong_address_is_told_so_and_not_of_cookies(db: None) -> None:
+    programs = Client(enforce_csrf_checks=True)
+    for path in ("/api/v1/calls", "/api/v1/nothing/", "/api/x"):
+        answer = programs.post(path, {}, content_type="application/json")
+        assert (answer.status_code, answer["Content-Type"]) == (404, "application/problem+json")
+    assert programs.post("/healthz").status_code == 200
+    assert programs.post("/people/password/", {"email": "x@example.com"}).status_code == 403
+
+
 def test_logging_in_without_a_destination_leads_to_the_first_page(db: None) -> None:
     User.objects.create_superuser("boss", password="a-long-password")
     answer = Client().post("/admin/login/", {"username": "boss", "password": "a-long-password"}, follow=True)

@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from integrations.moments import short
 from integrations.registry import provider_choices
 from integrations.tenancy import TenantOwned
 from sync.models import Contact
@@ -83,7 +84,7 @@ class Call(TenantOwned):
         verbose_name_plural = _("calls")
 
     def __str__(self) -> str:
-        return f"{self.disposition or self.get_direction_display()} {self.started_at:%Y-%m-%d %H:%M}"
+        return f"{self.disposition or self.get_direction_display()} {short(self.started_at)}"
 
 
 class CallStage(TenantOwned):

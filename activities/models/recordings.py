@@ -5,6 +5,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from activities.models.calls import Call
+from integrations.moments import short
 from integrations.tenancy import TenantOwned
 
 
@@ -32,4 +33,4 @@ class RecordingPlay(TenantOwned):
         verbose_name_plural = _("plays of recordings")
 
     def __str__(self) -> str:
-        return f"{self.outcome} {self.at:%Y-%m-%d %H:%M}"
+        return f"{short(self.at)}"

@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from integrations.moments import short
 from integrations.tenancy import TenantOwned
 
 
@@ -23,4 +24,4 @@ class RetentionRun(TenantOwned):
         verbose_name_plural = _("forgetting runs")
 
     def __str__(self) -> str:
-        return f"{self.at:%Y-%m-%d %H:%M}"
+        return short(self.at)

@@ -6,6 +6,7 @@ number and no e-mail address, apart from every fiftieth person, who is the same 
 all three CRMs.
 """
 
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -19,7 +20,7 @@ from phonenumbers import PhoneNumber, PhoneNumberFormat
 from integrations.sandbox.people_data import COMPANIES, COUNTRIES, MAIL_DOMAINS, RUBBISH_PHONES, TITLES, Country
 
 COMMON_EVERY = 50
-SHARE = 1.0
+SHARE = float(os.environ.get("SANDBOX_SHARE", "1"))
 """How much of its people a CRM starts with. Tests that look at one of them take a small part."""
 COMMON_CLASS = 3
 CLASSES = 4

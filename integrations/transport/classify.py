@@ -9,6 +9,9 @@ import requests
 
 from integrations import errors
 
+ELSEWHERE = frozenset((301, 302, 303, 307, 308))
+"""No request is sent on by itself: the credential would go with it."""
+
 _Maker = Callable[[str, str, int], errors.CrmError]
 
 
@@ -52,11 +55,28 @@ _BY_STATUS: dict[int, _Maker] = {
 
 
 def classify_by_status(response: requests.Response, label: str) -> errors.CrmError | None:
-    """None for 2xx and 304. 429 and every 5xx are worth another try; other 4xx are the record's fault."""
+    """None for 2xx and 304. 429, every 5xx and being sent elsewhere are worth another try; other 4xx are the record's fault.
+
+    A web page in place of a record proves nothing gone: it is the address that is wrong, or a gateway that answers.
+    """
     status = response.status_code
     if status < 300 or status == 304:
         return None
     detail = text_of(response)
+    if status in ELSEWHERE:
+        return errors.Retry(
+            f"{label} sent us to another address ({status}). We will try again.",
+            after=retry_after(response),
+            detail=response.headers.get("Location", "")[:200],
+            status=status,
+        )
+    if status in {404, 410} and is_page(response):
+        return errors.Standstill(
+            f"{label} has nothing at the address we asked. Our work waits and asks again.",
+            detail=response.url or "",
+            status=status,
+            cause="endpoint",
+        )
     if status == 429:
         return errors.Throttled(
             f"{label} asks us to slow down.", after=retry_after(response), detail=detail, status=status
@@ -69,6 +89,12 @@ def classify_by_status(response: requests.Response, label: str) -> errors.CrmErr
             status=status,
         )
     return _BY_STATUS.get(status, _data)(label, detail, status)
+
+
+def is_page(response: requests.Response) -> bool:
+    """Whether a web page came where the service answers in JSON."""
+    start = response.text[:200].lstrip().lower()
+    return start.startswith(("<!doctype html", "<html")) or "<html" in start
 
 
 def retry_after(response: requests.Response, now: datetime | None = None) -> float | None:
@@ -102,4 +128,4 @@ def text_of(response: requests.Response) -> str:
         for key in ("message", "errorMessage", "error_description", "error"):
             if isinstance(first.get(key), str):
                 return str(first[key])[:500]
-    return response.text[:500] if body is None and "<html" not in response.text[:200].lower() else ""
+    return response.text[:500] if body is None and not is_page(response) else ""

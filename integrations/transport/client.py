@@ -18,9 +18,10 @@ from requests.adapters import HTTPAdapter
 from integrations import errors, exchanges
 from integrations.exchanges import Exchange
 from integrations.providers.base import CrmProvider
-from integrations.records import Credential, RateLimit
+from integrations.records.connections import Credential
+from integrations.records.limits import RateLimit
 from integrations.transport import breaker, limits, outcome, retry, usage
-from integrations.transport.classify import retry_after
+from integrations.transport.classify import ELSEWHERE, retry_after
 from integrations.transport.hosts import check_url
 from integrations.transport.limits import Share
 from integrations.transport.reading import read_whole
@@ -317,7 +318,7 @@ class _Order:
 
 def _is_outage(response: requests.Response) -> bool:
     """Whether the service itself is unwell; a locked row or a slow query is not."""
-    return response.status_code >= 500 or response.status_code == 420
+    return response.status_code >= 500 or response.status_code == 420 or response.status_code in ELSEWHERE
 
 
 def configured_limits(provider: type[CrmProvider], settings: Mapping[str, Any]) -> list[RateLimit]:

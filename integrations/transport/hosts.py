@@ -6,11 +6,11 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from integrations.errors import FixConfig
+from integrations.errors import Standstill
 
 
 def check_url(url: str, hosts: Sequence[str], label: str) -> None:
-    """Raises FixConfig for any address that a credential must not be sent to."""
+    """Raises Standstill for any address that a credential must not be sent to."""
     try:
         parts = urlsplit(url)
     except ValueError:  # such as brackets around what is no address
@@ -26,7 +26,7 @@ def check_url(url: str, hosts: Sequence[str], label: str) -> None:
         return
     if plain and parts.scheme == "https" and _port(url) in {None, 443} and any(_fits(host, one) for one in hosts):
         return
-    raise FixConfig(
+    raise Standstill(
         f"{host or 'This address'} is not an address of {label}. Only the vendor's own hosts over https are allowed; "
         "an operator can add others in CRM_ALLOWED_HOSTS.",
         cause="foreign_host",

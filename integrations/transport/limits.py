@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from integrations import prepared
-from integrations.records import RateHint, RateLimit
+from integrations.records.limits import RateHint, RateLimit
 
 SHORT = 2.0
 """Seconds. Within a wait others are planned on top of requests that have not left yet, and may leave late. So in windows as short

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from integrations import prepared
-from integrations.records import RateHint
+from integrations.records.limits import RateHint
 from integrations.transport import breaker, limits, usage
 
 _TELL = f"SELECT {breaker.LEAVE}, ({limits.LEARN})"

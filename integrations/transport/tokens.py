@@ -16,9 +16,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from integrations import errors, prepared, tenancy
+from integrations.contract.ports import TokenCall
 from integrations.models import CrmConnection
-from integrations.providers.base import CrmProvider, TokenCall
-from integrations.records import Credential
+from integrations.providers.base import CrmProvider
+from integrations.records.connections import Credential
 from integrations.transport.hosts import check_url
 from integrations.transport.reading import read_whole
 

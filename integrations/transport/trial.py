@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from integrations import errors
 from integrations.providers.base import CrmProvider
-from integrations.records import Credential
+from integrations.records.connections import Credential
 from integrations.transport.hosts import check_url
 from integrations.transport.reading import read_whole
 from integrations.transport.tokens import TIMEOUT, token_call

@@ -18,7 +18,8 @@ from integrations import tenancy
 from integrations.models import CrmConnection
 from integrations.redaction import redact
 from sync import budgets, queue
-from sync.models import AlertKind, AlertSettings, Lane, WorkerBeat
+from sync.causes.counting import silent
+from sync.models import AlertKind, AlertSettings, FailureCause, Lane, WorkerBeat
 from sync.wizard_jobs import HELD
 
 WINDOW = timedelta(hours=1)
@@ -28,7 +29,7 @@ URGENT_LANES = [int(lane) for lane in Lane if lane < Lane.BACKFILL]
 
 _LOOK = """
 WITH silent AS (
-    SELECT tenant_id, fingerprint FROM failure_causes WHERE snoozed_until > %(now)s OR snoozed_above >= total
+    {silent}
 ), ended AS (
     SELECT connection_id, count(*) AS ended, count(*) FILTER (WHERE state = 'dead') AS failed,
         mode() WITHIN GROUP (ORDER BY cause) FILTER (WHERE state = 'dead') AS cause
@@ -137,8 +138,14 @@ def _look(now: datetime) -> list[Look]:
         "window": now - WINDOW, "now": now, "lanes": URGENT_LANES, "most": MOST_COUNTED, "for_good": queue.FOR_GOOD,
         "held": json.dumps({HELD: True}),
     }  # fmt: skip
+    # Who is silenced is decided by the same rule as on the pages, here as part of the one statement.
+    sql, values = (
+        FailureCause.objects.filter(silent(now)).order_by().values("tenant_id", "fingerprint").query.sql_with_params()
+    )
+    named = {f"silent_{place}": value for place, value in enumerate(values)}
+    statement = _LOOK.format(silent=sql % tuple(f"%({name})s" for name in named))
     with database.cursor() as cursor:
-        cursor.execute(_LOOK, terms)
+        cursor.execute(statement, terms | named)
         return [Look(*row) for row in cursor.fetchall()]
 
 

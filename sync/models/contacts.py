@@ -6,6 +6,7 @@ from django.contrib.postgres.functions import RandomUUID
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.contrib.postgres.search import SearchVector
 from django.db import models
+from django.db.models.fields.json import KeyTransform
 from django.db.models.functions import Now, Upper
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -60,6 +61,11 @@ class Contact(TenantOwned):
                 fields=["tenant", "last_name", "first_name", "id"],
                 name="contact_not_to_call",
                 condition=models.Q(do_not_call=True),
+            ),
+            models.Index(
+                fields=["tenant", "last_name", "first_name", "id"],
+                name="contact_deleted",
+                condition=models.Q(deleted_at__isnull=False),
             ),
             # Names are searched by their beginning, whatever the case.
             models.Index(
@@ -148,7 +154,24 @@ class SyncRecord(TenantOwned, Timestamped):
                 name="link_unsettled",
                 condition=models.Q(sync_status__in=["pending", "error"]),
             ),
+            # The few that are looked for among millions, in the order of their list.
+            models.Index(
+                fields=["tenant", "crm_provider", "crm_object_type", "crm_record_id"],
+                name="link_in_conflict",
+                condition=models.Q(sync_status="conflict"),
+            ),
+            models.Index(
+                fields=["tenant", "crm_provider", "crm_object_type", "crm_record_id"],
+                name="link_outbound",
+                condition=models.Q(sync_direction="outbound"),
+            ),
             models.Index(fields=["local_record_id"], name="link_by_local_record"),
+            # Of links that let go of their contact: see `sync.erasing.links_of`.
+            models.Index(
+                KeyTransform("contact", "metadata"),
+                name="link_that_let_go",
+                condition=models.Q(metadata__has_key="contact"),
+            ),
             models.Index(fields=["last_synced_at"], include=["connection"], name="link_by_sync"),
         ]
         verbose_name = _("sync record")
@@ -181,7 +204,11 @@ class FieldChange(TenantOwned):
     class Meta:
         db_table = "field_changes"
         ordering = ["-id"]
-        indexes = [models.Index(fields=["contact", "field", "-id"], name="story_of_a_value")]
+        indexes = [
+            models.Index(fields=["contact", "field", "-id"], name="story_of_a_value"),
+            # Without the values of a first load, of which only one side had any: they are almost all there are.
+            models.Index(fields=["tenant", "rule", "-id"], name="change_by_rule", condition=~models.Q(rule="only_one")),
+        ]
         verbose_name = _("change")
         verbose_name_plural = _("changes")
 

@@ -152,4 +152,4 @@ class MatchReview(TenantOwned):
         verbose_name_plural = _("possible duplicates")
 
     def __str__(self) -> str:
-        return f"{self.score:.2f}"
+        return f"{self.contact}, {self.candidate}"

@@ -4,7 +4,6 @@ import uuid
 
 from django.db import models
 from django.db.models.functions import Now
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from integrations.registry import provider_choices
@@ -13,7 +12,7 @@ from sync.job_words import cause_name, kind_name
 
 
 class FailureCause(TenantOwned):
-    """What dead jobs and failed events of a tenant have in common. Holds no value of any record (see sync/causes.py)."""
+    """What dead jobs and failed events of a tenant have in common. Holds no value of any record (see sync/causes/common.py)."""
 
     fingerprint = models.CharField(max_length=24)
     provider = models.CharField("CRM", max_length=40, choices=provider_choices)
@@ -39,12 +38,6 @@ class FailureCause(TenantOwned):
 
     def __str__(self) -> str:
         return f"{kind_name(self.kind)}: {self.code or cause_name(self.cause)}"
-
-    @property
-    def is_snoozed(self) -> bool:
-        if self.snoozed_until is not None and self.snoozed_until > timezone.now():
-            return True
-        return self.snoozed_above is not None and self.total <= self.snoozed_above
 
 
 class FailureHour(TenantOwned):

@@ -5,7 +5,9 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from integrations.models import CrmConnection
+from integrations.moments import short
 from integrations.tenancy import TenantOwned
+from sync.event_words import feed_name, way_name
 from sync.models.work import SyncRun
 
 
@@ -62,7 +64,8 @@ class InboxEvent(TenantOwned):
         verbose_name_plural = _("inbox")
 
     def __str__(self) -> str:
-        return f"{self.source} {self.dedupe_key}"
+        about = f"{way_name(self.source)}: {self.object_type}" if self.object_type else way_name(self.source)
+        return f"{about} #{self.pk}"
 
 
 class FeedCursor(TenantOwned):
@@ -89,7 +92,7 @@ class FeedCursor(TenantOwned):
         verbose_name_plural = _("cursors")
 
     def __str__(self) -> str:
-        return self.feed
+        return feed_name(self.feed)
 
 
 class Certificate(TenantOwned):
@@ -116,4 +119,4 @@ class Certificate(TenantOwned):
         verbose_name_plural = _("completeness certificates")
 
     def __str__(self) -> str:
-        return f"{self.object_type} {self.as_of:%Y-%m-%d %H:%M}"
+        return f"{self.object_type} {short(self.as_of)}"

@@ -5,11 +5,10 @@ import uuid
 from django.contrib.postgres.functions import RandomUUID
 from django.db import models
 from django.db.models.functions import Now
-from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 
 from integrations.models import CrmConnection, Timestamped
+from integrations.moments import short
 from integrations.tenancy import TenantOwned
 from sync.models.contacts import SyncRecord
 
@@ -76,5 +75,4 @@ class Rehearsal(TenantOwned, Timestamped):
         verbose_name_plural = _("rehearsals")
 
     def __str__(self) -> str:
-        at = date_format(timezone.localtime(self.created_at), "SHORT_DATETIME_FORMAT")
-        return f"{self.connection.get_provider_display()} {at}"
+        return f"{self.connection.get_provider_display()} {short(self.created_at)}"

@@ -142,7 +142,7 @@ class UndoItem(TenantOwned):
     old = models.JSONField(_("before"), null=True)
     new = models.JSONField(_("given"), null=True)
     facts = models.JSONField(default=dict, db_default={})
-    """What deciding needs besides: see `sync.undoing_targets`."""
+    """What deciding needs besides: see `sync.undoing.targets`."""
     state = models.CharField(max_length=10, choices=State.choices, default=State.WAITING, db_default="waiting")
     reason = models.CharField(_("why"), max_length=20, choices=Reason.choices, default="", db_default="")
     found = models.JSONField(_("now"), null=True)

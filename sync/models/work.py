@@ -5,6 +5,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from integrations.models import CrmConnection
+from integrations.moments import short
 from integrations.tenancy import TenantOwned
 from sync.job_words import kind_name
 
@@ -184,4 +185,4 @@ class Restore(models.Model):
         verbose_name_plural = _("restores")
 
     def __str__(self) -> str:
-        return f"{self.since:%Y-%m-%d %H:%M}"
+        return short(self.since)

@@ -10,23 +10,18 @@ from django.test.utils import CaptureQueriesContext
 
 from activities import advice, agents
 from activities.models import CrmAgent
-from integrations import tenancy
 from integrations.errors import FixConfig
 from integrations.models import CrmConnection, Tenant
-from integrations.records import CrmUser
+from integrations.records.connections import CrmUser
 from sync import health
 from sync.models import SyncJob
 from sync.queue import Claim
 from tests import factories
 
+pytestmark = pytest.mark.usefixtures("everyone")
+
 JANE = CrmUser("u-1", "Jane@Example.com", "Jane Doe")
 JOE = CrmUser("u-2", "joe@example.com", "Joe Bloggs")
-
-
-@pytest.fixture(autouse=True)
-def everyone() -> Any:
-    with tenancy.everyone():
-        yield
 
 
 def test_an_agent_is_the_active_user_with_the_address(connection: CrmConnection) -> None:

@@ -13,7 +13,8 @@ from activities.models import Call, DispositionEffect
 from activities.targets import Target
 from integrations import errors, tenancy
 from integrations.models import CrmConnection
-from integrations.records import FollowUp, Meeting, Written
+from integrations.records.activities import FollowUp, Meeting
+from integrations.records.remote import Written
 from sync.models import Contact, SyncJob, SyncRecord
 from sync.work import work
 from tests.fake_crm.provider import Provider

@@ -13,7 +13,8 @@ from activities.targets import KIND
 from integrations import tenancy
 from integrations.errors import Throttled
 from integrations.models import ApiKey, CrmConnection, Tenant
-from integrations.records import CallActivity, Written
+from integrations.records.activities import CallActivity
+from integrations.records.remote import Written
 from integrations.sandbox.server import SandboxServer
 from sync.models import Contact, SyncJob
 from sync.work import work
@@ -72,6 +73,25 @@ def test_the_id_may_come_as_a_header(client: APIClient, contact: Contact, body: 
     assert (first.status_code, second.status_code) == (201, 200)
     assert first.json()["external_id"] == "h-1"
     assert client.post(URL, {**body, "external_id": "x"}, headers={"Idempotency-Key": "y"}).status_code == 400
+
+
+def test_null_is_as_good_as_left_out(client: APIClient, contact: Contact, body: Any) -> None:
+    empty = dict.fromkeys(
+        ("crm_record_id", "provider", "summary", "key_points", "recording_url", "agent_email", "metadata")
+    )
+    spare = {"contact_id": str(contact.pk), **{name: value for name, value in body.items() if name not in empty}}
+    first = client.post(URL, {**spare, **empty}, format="json")
+    assert first.status_code == 201, first.content
+    again = client.post(URL, spare, format="json")
+    assert (again.status_code, again.json()["id"]) == (200, first.json()["id"])
+    refused = client.post(URL, {**spare, "external_id": "other", "duration_seconds": None}, format="json")
+    assert [one["field"] for one in refused.json()["errors"]] == ["duration_seconds"]
+
+
+def test_a_packed_body_is_refused_in_words(client: APIClient, body: Any) -> None:
+    refused = client.post(URL, body, format="json", headers={"Content-Encoding": "gzip"})
+    assert (refused.status_code, refused.json()["title"]) == (415, "Only JSON is accepted")
+    assert "without a Content-Encoding" in refused.json()["detail"]
 
 
 def test_two_tenants_may_use_the_same_id(client: APIClient, contact: Contact, body: Any, stranger: Tenant) -> None:

@@ -15,7 +15,8 @@ from activities.person import of_contact
 from activities.person_erasing import erase
 from integrations import errors, tenancy
 from integrations.models import CrmConnection
-from integrations.records import Agreed, Meeting, Written
+from integrations.records.activities import Agreed, Meeting
+from integrations.records.remote import Written
 from sync import queue
 from sync.models import Contact, SyncJob, SyncRecord
 from sync.work import work
@@ -149,7 +150,7 @@ def test_the_page_of_the_call_says_so(talk: Talk) -> None:
     talk.says(meeting=None)
     browser = Client()
     browser.force_login(factories.support())
-    assert "cancelled" in browser.get(f"/admin/activities/call/{talk.id}/change/").content.decode()
+    assert "Cancelled" in browser.get(f"/admin/activities/call/{talk.id}/change/").content.decode()
 
 
 def test_a_disposition_that_books_none_takes_it_back_and_one_that_does_books_it_again(

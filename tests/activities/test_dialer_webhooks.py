@@ -33,11 +33,12 @@ from integrations import outside, signing, tenancy
 from integrations.admin_html import page_url
 from integrations.errors import FixData
 from integrations.models import CrmConnection, Tenant
-from integrations.records import Written
+from integrations.records.remote import Written
 from sync.models import Contact, SyncJob
 from sync.work import work
 from tests import factories
 from tests.fake_crm.provider import Provider
+from tests.rows import reread
 
 URL = "/api/v1/calls/"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -110,11 +111,6 @@ def tell(endpoint: DialerEndpoint, **fields: Any) -> DialerMessage:
 def messages(**fields: Any) -> list[DialerMessage]:
     with tenancy.everyone():
         return list(DialerMessage.objects.filter(**fields).order_by("created_at"))
-
-
-def fresh(row: Any) -> Any:
-    with tenancy.everyone():
-        return type(row).objects.get(pk=row.pk)
 
 
 def due_again() -> None:
@@ -324,13 +320,13 @@ def test_a_refused_message_comes_again_under_its_id_until_it_is_taken(endpoint: 
     message = tell(endpoint)
     dialer.answers = [500]
     deliver(str(endpoint.pk))
-    row = fresh(message)
+    row = reread(message)
     assert (row.state, row.attempts, row.status) == ("ready", 1, 500)
-    assert fresh(endpoint).failing_since
+    assert reread(endpoint).failing_since
     due_again()
     deliver(str(endpoint.pk), probe=True)
-    assert fresh(message).state == "sent"
-    assert fresh(endpoint).failing_since is None
+    assert reread(message).state == "sent"
+    assert reread(endpoint).failing_since is None
     assert len({headers["webhook-id"] for headers, _body in dialer.heard}) == 1
 
 
@@ -342,7 +338,7 @@ def test_the_waits_grow_and_the_tenth_failure_is_the_last(endpoint: DialerEndpoi
         due_again()
         before = timezone.now()
         deliver(str(endpoint.pk), probe=True)
-        row = fresh(message)
+        row = reread(message)
         waits.append(round((row.not_before - before).total_seconds(), -0) if row.state == "ready" else None)
     assert waits == [pytest.approx(one, abs=3) for one in WAITS] + [None]
     assert (row.state, row.attempts) == ("dead", 10)
@@ -374,7 +370,7 @@ def test_a_redirect_is_not_followed(endpoint: DialerEndpoint, dialer: Dialer) ->
     dialer.answers, dialer.headers = [302], {"Location": dialer.url}
     deliver(str(endpoint.pk))
     assert len(dialer.heard) == 1
-    assert "redirect" in fresh(message).error
+    assert "redirect" in reread(message).error
 
 
 def test_who_says_gone_hears_no_more(endpoint: DialerEndpoint, dialer: Dialer) -> None:
@@ -382,7 +378,7 @@ def test_who_says_gone_hears_no_more(endpoint: DialerEndpoint, dialer: Dialer) -
     tell(endpoint)
     dialer.answers = [410]
     deliver(str(endpoint.pk))
-    assert not fresh(endpoint).is_active
+    assert not reread(endpoint).is_active
     assert len(dialer.heard) == 1
     assert [one.state for one in messages()] == ["dead", "dead"]
 
@@ -396,7 +392,7 @@ def test_an_address_that_fails_for_days_is_switched_off(
     tell(endpoint)
     dialer.answers = [500]
     deliver(str(endpoint.pk), probe=True)
-    assert fresh(endpoint).is_active is active
+    assert reread(endpoint).is_active is active
 
 
 def test_what_is_being_sent_is_sent_by_nobody_else(endpoint: DialerEndpoint, dialer: Dialer) -> None:
@@ -434,7 +430,7 @@ def test_what_a_dead_sender_held_is_sent_after_a_while(endpoint: DialerEndpoint,
     sweep()
     assert OrmQ.objects.count() == 1
     deliver(str(endpoint.pk), probe=True)
-    row = fresh(message)
+    row = reread(message)
     assert (row.state, row.attempts) == ("sent", 2)
 
 
@@ -451,7 +447,7 @@ def test_given_up_messages_are_sent_again_by_hand(endpoint: DialerEndpoint, dial
     with tenancy.everyone():
         assert delivering.replay(DialerMessage.objects.all()) == 1
     deliver(str(endpoint.pk))
-    assert fresh(message).state == "sent"
+    assert reread(message).state == "sent"
 
 
 def test_old_messages_are_forgotten_once_they_are_finished(endpoint: DialerEndpoint) -> None:
@@ -517,7 +513,7 @@ def test_a_name_that_leads_inside_is_refused_without_a_connection(
     monkeypatch.setattr(socket, "getaddrinfo", resolver(*addresses))
     monkeypatch.setattr(socket, "create_connection", lambda *_: pytest.fail("a connection was made"))
     deliver(str(endpoint.pk))
-    assert "not on the public internet" in fresh(message).error
+    assert "not on the public internet" in reread(message).error
 
 
 def test_the_connection_goes_to_the_address_that_was_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -645,7 +641,7 @@ def test_a_test_asks_first_and_then_shows_the_answer(browser: Client, endpoint: 
     assert dialer.bodies()[0]["type"] == "endpoint.test"
     dialer.answers = [418]
     assert "The answer was 418. fine" in browser.post(url, follow=True).content.decode()
-    assert fresh(endpoint).failing_since is None
+    assert reread(endpoint).failing_since is None
 
 
 def test_a_changed_secret_is_shown_once_and_the_old_one_goes_on_signing(
@@ -653,9 +649,9 @@ def test_a_changed_secret_is_shown_once_and_the_old_one_goes_on_signing(
 ) -> None:
     url = page_url(endpoint, "rotate_secret")
     browser.get(url)
-    assert fresh(endpoint).secret == SECRET
+    assert reread(endpoint).secret == SECRET
     shown = browser.post(url, follow=True).content.decode()
-    new, old = signing.valid_secrets(fresh(endpoint).secret, timezone.now())
+    new, old = signing.valid_secrets(reread(endpoint).secret, timezone.now())
     assert (new in shown, old) == (True, SECRET)
     assert SECRET not in shown
     assert "Two secrets, the new one and the old one, until" in shown
@@ -669,9 +665,9 @@ def test_given_up_messages_are_sent_again_by_a_button(browser: Client, endpoint:
     message = tell(endpoint, state="dead", attempts=10, error="The answer was 500.")
     url = page_url(message, "send_again") if page == "message" else page_url(endpoint, "send_failed_again")
     browser.get(url)
-    assert fresh(message).state == "dead"
+    assert reread(message).state == "dead"
     assert "1 message is sent again." in browser.post(url, follow=True).content.decode()
-    assert (fresh(message).state, fresh(message).attempts) == ("ready", 0)
+    assert (reread(message).state, reread(message).attempts) == ("ready", 0)
 
 
 def test_switching_on_again_forgets_the_trouble_and_off_gives_up_what_waits(
@@ -681,8 +677,8 @@ def test_switching_on_again_forgets_the_trouble_and_off_gives_up_what_waits(
         DialerEndpoint.objects.update(is_active=False, failing_since=timezone.now())
     assert "was switched off for failing" in browser.get("/admin/").content.decode()
     browser.post(page_url(endpoint), {"url": endpoint.url, "is_active": "on"})
-    row = fresh(endpoint)
+    row = reread(endpoint)
     assert (row.is_active, row.failing_since, row.secret) == (True, None, SECRET)
     message = tell(endpoint)
     browser.post(page_url(endpoint), {"url": endpoint.url})
-    assert (fresh(endpoint).is_active, fresh(message).state) == (False, "dead")
+    assert (reread(endpoint).is_active, reread(message).state) == (False, "dead")

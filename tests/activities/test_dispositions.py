@@ -5,19 +5,14 @@ from typing import Any
 import pytest
 
 from activities import advice, matrix
-from integrations import tenancy
 from integrations.models import CrmConnection, Tenant
 from integrations.registry import provider_class
 from sync import health
 from tests import factories
 
+pytestmark = pytest.mark.usefixtures("everyone")
+
 OUTCOMES = [["talked", "Talked"], ["missed", "Missed"]]
-
-
-@pytest.fixture(autouse=True)
-def everyone() -> Any:
-    with tenancy.everyone():
-        yield
 
 
 def picklist(connection: CrmConnection, options: Any = None, **fields: Any) -> Any:

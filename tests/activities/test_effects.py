@@ -10,18 +10,13 @@ from rest_framework.test import APIClient
 
 from activities import effects
 from activities.models import Call, DispositionEffect
-from integrations import tenancy
 from integrations.models import CrmConnection, Tenant
 from sync import do_not_call
 from sync.models import Contact, FieldChange, Lane, SyncJob, SyncRecord
 from tests import factories
 from tests.activities.conftest import link
 
-
-@pytest.fixture(autouse=True)
-def everyone() -> Any:
-    with tenancy.everyone():
-        yield
+pytestmark = pytest.mark.usefixtures("everyone")
 
 
 def effect(tenant: Tenant, disposition: str, **what: Any) -> None:

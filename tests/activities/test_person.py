@@ -24,7 +24,7 @@ from activities.person import PLACES
 from activities.person_erasing import UnderWay
 from integrations import tenancy
 from integrations.models import ApiExchange, AuditEntry, CrmConnection, Tenant
-from integrations.records import Change, RemoteEvent
+from integrations.records.events import Change, RemoteEvent
 from integrations.sandbox.server import SandboxServer
 from integrations.tenancy import TenantOwned
 from integrations.transport.client import Patience

@@ -171,12 +171,12 @@ def test_a_signer_that_answers_otherwise_is_a_storage_problem(signer: Any, answe
 
 def test_a_signer_that_takes_its_time_is_not_waited_for(signer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     dialer, url = signer
-    dialer.delay = 1.5
+    dialer.delay = 4
     monkeypatch.setattr(storage, "SIGNER_SECONDS", 0.3)
     began = time.monotonic()
     with pytest.raises(StorageProblem):
         playable(of_signer(url), GIVEN, uuid4())
-    assert time.monotonic() - began < 1.2
+    assert time.monotonic() - began < dialer.delay
 
 
 INSIDE = [

@@ -17,7 +17,8 @@ from activities.models import Call, CallSettings, RetentionRun
 from activities.targets import KIND
 from integrations import tenancy
 from integrations.models import CrmConnection, Tenant
-from integrations.records import CallActivity, Written
+from integrations.records.activities import CallActivity
+from integrations.records.remote import Written
 from sync.models import Contact, Lane, SyncJob, SyncRecord
 from sync.schedules import SCHEDULES
 from sync.work import work

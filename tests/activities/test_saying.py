@@ -11,13 +11,15 @@ from activities import agents
 from activities.agreements import SetFollowUps
 from activities.models import Call
 from activities.writer import LogCalls
-from integrations import tenancy
 from integrations.models import CrmConnection
-from integrations.records import CrmUser, Written
+from integrations.records.connections import CrmUser
+from integrations.records.remote import Written
 from sync.models import Contact
 from sync.queue import Claim
 from tests import factories
 from tests.fake_crm.provider import Provider
+
+pytestmark = pytest.mark.usefixtures("everyone")
 
 
 class Listening(Provider):
@@ -37,12 +39,6 @@ class Listening(Provider):
 
     def users(self) -> Any:
         raise AssertionError("The CRM was asked for its users.")
-
-
-@pytest.fixture(autouse=True)
-def everyone() -> Any:
-    with tenancy.everyone():
-        yield
 
 
 def given(connection: CrmConnection, calls: list[Call], handler: Any = None) -> list[Any]:

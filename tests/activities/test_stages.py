@@ -12,7 +12,8 @@ from activities.models import Call, CallStage
 from activities.targets import KIND
 from integrations import errors, tenancy
 from integrations.models import CrmConnection
-from integrations.records import CallActivity, Written
+from integrations.records.activities import CallActivity
+from integrations.records.remote import Written
 from sync.models import Contact, SyncJob
 from sync.work import work
 from tests.activities.conftest import link

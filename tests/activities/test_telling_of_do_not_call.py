@@ -19,7 +19,7 @@ from sync import editing, folding
 from sync.models import Contact
 from sync.pull import pull
 from tests.fake_crm.provider import FakeService
-from tests.sync.test_fetching import PATIENCE, person
+from tests.sync.people import PATIENCE, person
 
 CONTACTS = "/api/v1/contacts/"
 

@@ -12,26 +12,6 @@ SignIn = Callable[[User], Client]
 
 
 @pytest.fixture
-def ours(tenant: Tenant) -> World:
-    return factories.world(tenant)
-
-
-@pytest.fixture
-def theirs(stranger: Tenant) -> World:
-    return factories.world(stranger)
-
-
-@pytest.fixture
-def sign_in(db: None) -> SignIn:
-    def signed_in(person: User) -> Client:
-        client = Client()
-        client.force_login(person)
-        return client
-
-    return signed_in
-
-
-@pytest.fixture
 def admin_client(ours: World, sign_in: SignIn) -> Client:
     """The tenant admin of `ours`, who is nothing else."""
     return sign_in(ours[User])
@@ -45,3 +25,9 @@ def support_client(db: None, sign_in: SignIn) -> Client:
 @pytest.fixture
 def root_client(db: None, sign_in: SignIn) -> Client:
     return sign_in(factories.superuser())
+
+
+@pytest.fixture
+def client(tenant: Tenant, sign_in: SignIn) -> Client:
+    """An administrator of the tenant, which has nothing yet."""
+    return sign_in(factories.tenant_admin(tenant))

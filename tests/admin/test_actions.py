@@ -21,17 +21,13 @@ from tests import factories
 from tests.admin import pages
 from tests.admin.conftest import SignIn
 from tests.factories import World
+from tests.rows import reread
 
 ACTIONS = [
     (CrmConnection, "sync_now"), (CrmConnection, "test"), (CrmConnection, "pause"), (CrmConnection, "resume"),
     (ApiKey, "revoke"), (MappingVersion, "restore_version"), (SyncJob, "try_again"), (Call, "log_again"),
 ]  # fmt: skip
 IDS = [f"{model.__name__}.{name}" for model, name in ACTIONS]
-
-
-def reread(row: Any) -> Any:
-    with tenancy.everyone():
-        return type(row).objects.get(pk=row.pk)
 
 
 def said(client: Client, url: str, data: Any = None) -> str:

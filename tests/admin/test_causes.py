@@ -20,7 +20,7 @@ from integrations.models import CrmConnection, Tenant
 from integrations.registry import sandbox_class
 from integrations.sandbox.server import SandboxServer
 from mapping.models import MappingVersion
-from sync import causes_noting, causes_replaying
+from sync.causes import noting, retrying
 from sync.models import Contact, FailureAction, FailureCause, InboxEvent, Lane, SyncJob
 from sync.work import work
 from tests import factories
@@ -59,7 +59,7 @@ def kill(of: CrmConnection, count: int = 1, **fields: Any) -> str:
     }
     for number in range(count):
         factories.dead_job(of, **{"key": f"{number}-{fields}"[:200], **defaults, **fields})
-    causes_noting.sort_older()
+    noting.sort_older()
     with tenancy.everyone():
         found = SyncJob.objects.filter(connection=of, state="dead").order_by("-pk").first()
         assert found
@@ -174,7 +174,7 @@ def test_four_causes_over_six_tenants_are_four_cards_and_trying_again_clears_the
         assert f"of {TENANTS} tenants" in asked
         support_client.post(address("cause_replay", of=mark))
     with tenancy.everyone():
-        causes_replaying.go_on()  # as the workers do where the person who asked has waited long enough
+        retrying.go_on()  # as the workers do where the person who asked has waited long enough
     for row in six:
         _drain(row)
     with tenancy.everyone():
@@ -276,11 +276,11 @@ def test_a_batch_counts_only_what_is_ones_own(ours: CrmConnection, theirs: CrmCo
     kill(ours, 2)
     mark = kill(theirs, 3)
     with tenancy.everyone():
-        batch = causes_replaying.replay_all(mark, "support")
+        batch = retrying.replay_all(mark, "support")
     shown = pages.html(admin_client, address("cause_progress", batch=batch))
     assert "2 waiting" in shown
     with tenancy.scope(ours.tenant_id):
-        assert causes_replaying.progress(uuid.uuid4()) is None
+        assert retrying.progress(uuid.uuid4()) is None
 
 
 def test_who_may_only_look_gets_no_buttons(ours: CrmConnection, sign_in: SignIn) -> None:
@@ -334,10 +334,10 @@ def test_one_is_tried_and_the_page_tells_what_became_of_it(
 def test_what_fails_again_is_not_taken_again_by_the_same_asking(ours: CrmConnection) -> None:
     mark = kill(ours, 3)
     with tenancy.everyone():
-        batch = causes_replaying.replay_all(mark, "somebody")
+        batch = retrying.replay_all(mark, "somebody")
         SyncJob.objects.update(state="dead", finished_at=timezone.now())
-        assert not causes_replaying.go_on()
-        found = causes_replaying.progress(batch)
+        assert not retrying.go_on()
+        found = retrying.progress(batch)
     assert found
     assert (found.asked, found.failed, found.finished) == (3, 3, True)
 
@@ -345,16 +345,16 @@ def test_what_fails_again_is_not_taken_again_by_the_same_asking(ours: CrmConnect
 def test_much_is_done_in_steps_and_goes_on_after_an_interruption(
     ours: CrmConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(causes_replaying, "AT_ONCE", 2)
-    monkeypatch.setattr(causes_replaying, "PATIENCE", -1.0)
+    monkeypatch.setattr(retrying, "AT_ONCE", 2)
+    monkeypatch.setattr(retrying, "PATIENCE", -1.0)
     mark = kill(ours, 5)
     with tenancy.everyone():
-        batch = causes_replaying.replay_all(mark, "somebody")
-        found = causes_replaying.progress(batch)
+        batch = retrying.replay_all(mark, "somebody")
+        found = retrying.progress(batch)
         assert found
         assert (found.asked, found.finished) == (2, False)
-        assert not causes_replaying.go_on()
-        found = causes_replaying.progress(batch)
+        assert not retrying.go_on()
+        found = retrying.progress(batch)
         assert found
         assert (found.asked, found.waiting, found.handed_over) == (5, 5, True)
 
@@ -386,7 +386,7 @@ def test_jobs_of_a_replaced_account_can_only_be_dismissed(ours: CrmConnection, a
 def test_failed_events_are_a_cause_like_any_other(ours: CrmConnection, admin_client: Client) -> None:
     for number in range(3):
         factories.event(ours, state="failed", error=f"{number}501: Refused: record {number} is broken")
-    causes_noting.sort_older()
+    noting.sort_older()
     with tenancy.everyone():
         mark = InboxEvent.objects.values_list("fingerprint", flat=True)[0]
     assert "3 events of the CRM" in pages.html(admin_client, address("cause", of=mark))
@@ -426,7 +426,7 @@ def test_a_job_tells_what_happened_in_order_and_is_dismissed_with_a_reason(
 
 def test_a_failed_event_leads_to_its_cause(ours: CrmConnection, admin_client: Client) -> None:
     event = factories.event(ours, state="failed", error="501: It is broken")
-    causes_noting.sort_older()
+    noting.sort_older()
     with tenancy.everyone():
         mark = InboxEvent.objects.get().fingerprint
     assert f"{address('cause')}?of={mark}" in pages.html(admin_client, pages.page(InboxEvent, "change", event.pk))

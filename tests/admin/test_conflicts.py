@@ -14,6 +14,7 @@ from tests import factories
 from tests.admin import pages
 from tests.admin.conftest import SignIn
 from tests.factories import World
+from tests.rows import reread
 
 BUTTONS = ("keep_ours", "take_theirs", "another_value", "ours_for_all", "theirs_for_all")
 
@@ -26,11 +27,6 @@ def conflict(ours: World) -> Conflict:
         Conflict.objects.filter(pk=ours[Conflict].pk).update(ours="Ours", theirs="Theirs", base="Base")
         factories.mapping(ours[CrmConnection].tenant, "company", "company")
     return reread(ours[Conflict])  # type: ignore[no-any-return]
-
-
-def reread(row: Any) -> Any:
-    with tenancy.everyone():
-        return type(row).objects.get(pk=row.pk)
 
 
 def press(client: Client, row: Any, name: str, data: Any = None) -> str:

@@ -24,11 +24,6 @@ FAKE = f"{ADD}?provider=fakecrm&auth=oauth"
 KINDS = [(slug, auth) for slug in PROVIDERS for auth in provider_class(slug).credential_forms]
 
 
-@pytest.fixture
-def client(tenant: Tenant, sign_in: SignIn) -> Client:
-    return sign_in(factories.tenant_admin(tenant))
-
-
 def given(server: SandboxServer) -> dict[str, str]:
     return {
         "access_token": "access-0",

@@ -11,6 +11,7 @@ from django.test import Client
 from django.urls import NoReverseMatch, reverse
 from pytest_django import DjangoAssertNumQueries
 
+from config import theme
 from integrations import tenancy
 from integrations.access import TENANT_ADMIN
 from integrations.admin_html import duration
@@ -26,11 +27,6 @@ HOME = "/admin/"
 NOW = factories.now
 
 
-@pytest.fixture
-def client(tenant: Tenant, sign_in: SignIn) -> Client:
-    return sign_in(factories.tenant_admin(tenant))
-
-
 def card(client: Client) -> dict[str, Any]:
     response = client.get(HOME)
     assert response.status_code == 200
@@ -42,6 +38,15 @@ def card(client: Client) -> dict[str, Any]:
 
 def figures(found: dict[str, Any]) -> dict[str, str]:
     return {one.name: str(one.value) for one in found["facts"]}
+
+
+@pytest.mark.parametrize(("minutes", "is_said"), [(10, True), (1, False)])
+def test_a_card_says_what_its_first_work_waits_for_longer_than_a_moment(
+    client: Client, tenant: Tenant, minutes: int, *, is_said: bool
+) -> None:
+    until = NOW() + timedelta(minutes=minutes)
+    factories.job(factories.connection(tenant), cause="locked", error="The account lets nobody in.", not_before=until)
+    assert ("Work waits: The account lets nobody in." in client.get("/admin/").content.decode()) is is_said
 
 
 def test_without_a_connection_it_says_how_to_begin(client: Client) -> None:
@@ -256,7 +261,11 @@ def test_the_menu_works_without_a_database_queue(root_client: Client, monkeypatc
         return reverse(name)
 
     monkeypatch.setattr("config.theme.reverse", without_queue)
-    assert "/admin/django_q/ormq/" not in _menu(root_client)
+    theme.address.cache_clear()
+    try:
+        assert "/admin/django_q/ormq/" not in _menu(root_client)
+    finally:
+        theme.address.cache_clear()
 
 
 def test_the_connection_of_a_card_opens(client: Client, tenant: Tenant) -> None:

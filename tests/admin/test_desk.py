@@ -1,5 +1,6 @@
 """The conflict desk: one conflict after the other, decided, skipped and taken back, by plain forms."""
 
+import re
 from typing import Any, cast
 
 import pytest
@@ -9,12 +10,14 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from integrations import tenancy
+from integrations.admin_html import page_url
 from integrations.models import CrmConnection, Tenant
 from sync import desk
 from sync.models import Conflict, ConflictDecision, Contact, SyncRecord
 from tests import factories
 from tests.admin import pages
 from tests.admin.conftest import SignIn
+from tests.rows import reread
 
 DESK = "/admin/sync/conflict/desk/"
 MANY = 10_000
@@ -27,22 +30,12 @@ def connection(tenant: Tenant) -> CrmConnection:
     return made
 
 
-@pytest.fixture
-def client(tenant: Tenant, sign_in: SignIn) -> Client:
-    return sign_in(factories.tenant_admin(tenant))
-
-
 def dispute(of: CrmConnection, name: str, field: str = "company", **fields: Any) -> Conflict:
     """The dialer says "Ours Ltd", the CRM "Theirs Ltd"."""
     person = factories.contact(of.tenant, first_name=name, email=f"{name}@example.com", **{field: "Ours Ltd"})
     linked = factories.link(of, person, crm_record_id=f"of-{name}", base={field: "Base Ltd"}, sync_status="conflict")
     sides = {"base": "Base Ltd", "ours": "Ours Ltd", "theirs": "Theirs Ltd", **fields}
     return factories.conflict(linked, person, field=field, **sides)
-
-
-def reread(row: Any) -> Any:
-    with tenancy.everyone():
-        return type(row).objects.get(pk=row.pk)
 
 
 def press(client: Client, row: Conflict, do: str, address: str = DESK, **more: Any) -> Any:
@@ -117,6 +110,68 @@ def test_a_wrong_other_value_is_said_at_its_field_and_decides_nothing(
     assert (current(answer), reread(row).status) == (row, "open")
     assert "no valid phone number" in answer.content.decode()
     assert 'value="call me maybe"' in answer.content.decode()
+
+
+def dispute_tags(of: CrmConnection, ours: Any, theirs: Any) -> Conflict:
+    """A conflict about a field of the tenant's own, whose values are whatever the CRM's field holds."""
+    person = factories.contact(of.tenant, first_name="Ann", email="ann@example.com", custom={"tags": ours})
+    linked = factories.link(of, person, crm_record_id="of-ann", base={}, sync_status="conflict")
+    return factories.conflict(linked, person, field="custom.tags", base=None, ours=ours, theirs=theirs)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "typed", "kept"),
+    [
+        (["a"], ["a", "b"], " b \r\n\r\nnew one\r\n", ["b", "new one"]),
+        (["a"], "b", "a\r\nb", ["a", "b"]),
+        ([1, 2], [2, 3], "3\r\n-4\r\n0.5", [3, -4, 0.5]),
+        (["1"], [True, None], "1\r\ntrue\r\n(empty)", ["1", True, None]),
+        (["a"], ["b"], "  ", None),
+        (1, 2, "2.5", 2.5),
+        ("a", "b", "c", "c"),
+        (True, False, "false", False),
+        (True, False, "", None),
+        ([{"a": 1}], None, '[{"a": 2}]', [{"a": 2}]),
+    ],
+    ids=str,
+)
+def test_another_value_is_asked_for_in_the_shape_of_what_both_sides_hold(
+    client: Client, connection: CrmConnection, ours: Any, theirs: Any, typed: str, kept: Any
+) -> None:
+    row = dispute_tags(connection, ours, theirs)
+    press(client, row, "other", value=typed)
+    assert reread(row).status == "decided"
+    assert reread(row.contact).custom["tags"] == kept
+
+
+def test_a_list_is_shown_line_by_line(client: Client, connection: CrmConnection) -> None:
+    row = dispute_tags(connection, ["red", "blue"], ["red", "green"])
+    shown = client.get(DESK).content.decode()
+    assert "One value per line." in shown
+    assert re.search(r"<textarea[^>]*>\s*red\nblue</textarea>", shown)
+    assert "[&quot;" not in shown
+    list_page = client.get(page_url(row, "another_value")).content.decode()
+    assert "[&quot;" not in list_page
+    assert "red, green" in list_page
+
+
+def test_a_table_of_names_and_values_is_filled_in_line_by_line(client: Client, connection: CrmConnection) -> None:
+    row = dispute_tags(connection, {"size": 3}, {"size": 4, "colour": "red"})
+    table: dict[str, Any] = {"value-key": ["size", "colour", ""], "value-value": ["4", "blue", ""]}
+    press(client, row, "other", **table)
+    assert reread(row.contact).custom["tags"] == {"size": 4, "colour": "blue"}
+
+
+@pytest.mark.parametrize("typed", ["1\r\ntwo\r\n\r\ninf", "1\r\n2\r\n3\r\nfour"])
+def test_a_line_that_does_not_fit_is_named_and_nothing_of_the_rest_is_lost(
+    client: Client, connection: CrmConnection, typed: str
+) -> None:
+    row = dispute_tags(connection, [1], [2])
+    shown = press(client, row, "other", value=typed).content.decode()
+    wrong = [number for number, line in enumerate(typed.split(), 1) if not line.isdigit()]
+    assert f"Line {wrong[0]}: “" in shown
+    assert typed.replace("\r\n", "\n") in shown.replace("\r\n", "\n")
+    assert reread(row).status == "open"
 
 
 def test_one_can_skip_and_go_back(client: Client, connection: CrmConnection) -> None:

@@ -33,11 +33,6 @@ def connection(tenant: Tenant) -> CrmConnection:
     return made
 
 
-@pytest.fixture
-def client(tenant: Tenant, sign_in: SignIn) -> Client:
-    return sign_in(factories.tenant_admin(tenant))
-
-
 def errors(response: Any) -> dict[str, Any]:
     return dict(response.context["adminform"].form.errors)
 

@@ -1,25 +1,19 @@
 """Lists without rows say what would stand there; times name their zone; nothing that can be edited is filled in as JSON."""
 
-import pytest
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.test import Client, RequestFactory
 
 from integrations import tenancy
-from integrations.models import CrmConnection, Tenant
-from sync.models import SyncJob, Undo
+from integrations.models import CrmConnection, RateWindow, Tenant
+from sync.models import FeedCursor, SyncJob, Undo
 from tests import factories
 from tests.admin import pages
 from tests.admin.conftest import SignIn
 
 OWN_FORMS = (CrmConnection, Undo)
 """Whose pages to add one are no form of the admin's."""
-
-
-@pytest.fixture
-def client(tenant: Tenant, sign_in: SignIn) -> Client:
-    return sign_in(factories.tenant_admin(tenant))
 
 
 def test_a_list_without_rows_says_what_would_stand_there(client: Client) -> None:
@@ -53,3 +47,33 @@ def test_nothing_that_can_be_edited_is_filled_in_as_json(db: None) -> None:
             if isinstance(field, forms.JSONField)
         ]
     assert raw == []
+
+
+def test_cursors_say_in_words_what_is_read(tenant: Tenant, sign_in: SignIn) -> None:
+    crm = factories.connection(tenant)
+    for feed in ("poll:contacts", "backfill:46", "stream", "of:a:later:version"):
+        factories.cursor(crm, feed)
+    shown = pages.html(sign_in(factories.tenant_admin(tenant)), pages.page(FeedCursor, "changelist"))
+    for words in ("Asked every five minutes: contacts", "Back-fill, run 46", "Change stream", "of:a:later:version"):
+        assert words in shown, words
+
+
+def test_a_connection_tells_its_settings_credential_and_quotas_in_words(tenant: Tenant, sign_in: SignIn) -> None:
+    chosen = {
+        "create_contacts": False, "fuzzy_threshold": 0.9, "on_delete": {"contacts": "mark"}, "some_word": "x",
+        "old_secret": "shh-1", "webhook_certificates": ["-----BEGIN CERTIFICATE-----" + "A" * 300],
+    }  # fmt: skip
+    with tenancy.everyone():
+        crm = factories.connection(tenant)
+        CrmConnection.objects.filter(pk=crm.pk).update(settings=chosen, auth="private_app")
+        for bucket in ("default", "PUT.people", "search:urgent"):
+            RateWindow.objects.create(key=f"{crm.pk}:{bucket}", connection=crm)
+    shown = pages.html(sign_in(factories.tenant_admin(tenant)), pages.page(CrmConnection, "change", crm.pk))
+    for words in (
+        "Create our contacts in the CRM: no", "How alike names have to be to ask about them: 0.9",
+        "When a record is deleted in the CRM: contacts: mark", "Some word: x", "Old secret: stored",
+        "Certificates that sign webhooks: 1 stored", "Private app", "All requests", "Changing people",
+        "Searches, for what must not wait",
+    ):  # fmt: skip
+        assert words in shown, words
+    assert "shh-1" not in shown

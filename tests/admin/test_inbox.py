@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from integrations import tenancy
 from integrations.models import CrmConnection, Tenant
-from integrations.records import Change, RemoteEvent
+from integrations.records.events import Change, RemoteEvent
 from integrations.sandbox.server import SandboxServer
 from mapping.publishing import add_defaults
 from sync import inbox, replaying
@@ -18,17 +18,11 @@ from sync.inbox import Arrival
 from sync.models import Contact, InboxEvent, SyncJob
 from sync.work import work
 from tests import factories
+from tests.admin.forms import sent
 from tests.admin.pages import html, page
 
 REPLAY = "admin:sync_inboxevent_replay_window"
 LIST = "admin:sync_inboxevent_changelist"
-
-
-@pytest.fixture
-def client(tenant: Tenant) -> Client:
-    made = Client()
-    made.force_login(factories.tenant_admin(tenant))
-    return made
 
 
 @pytest.fixture
@@ -187,3 +181,23 @@ def test_a_missing_listener_is_told_where_a_connection_wants_one(told: CrmConnec
 def test_no_listener_is_missed_where_no_connection_streams(tenant: Tenant) -> None:
     factories.connection(tenant, "hubspot")
     assert "listen_changes" not in first_page(factories.superuser())
+
+
+def test_events_are_told_in_words(client: Client, told: CrmConnection) -> None:
+    with tenancy.everyone():
+        event = InboxEvent.objects.get()
+    listed = html(client, reverse(LIST))
+    shown = html(client, page(InboxEvent, "change", event.pk))
+    for words in (f"#{event.pk}", "Webhook", "Created", "Worked"):
+        assert words in listed, words
+    assert f"Webhook: people #{event.pk}" in shown
+    assert "Lives on as" not in shown
+    assert "webhook e-1" not in shown
+
+
+def test_a_window_is_read_in_the_zone_that_its_form_names(client: Client, told: CrmConnection) -> None:
+    client.cookies["browser_timezone"] = "Asia%2FTokyo"
+    shown = html(client, reverse(REPLAY))
+    assert "From (Asia/Tokyo)" in shown or "From (JST)" in shown
+    form = sent(shown, "object_type") | {"connection": str(told.pk), "step": "compare"}
+    assert "Contacts that would be made" in client.post(reverse(REPLAY), form).content.decode()

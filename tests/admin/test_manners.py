@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import get_resolver
 
+from activities.models import Call
 from config import theme
 from config.middleware import zone_of
 from integrations import tenancy
@@ -140,6 +142,13 @@ def test_times_are_shown_in_the_browsers_zone_and_say_so(tenant: Tenant, sign_in
     assert "Europe/Berlin" in pages.html(client, "/people/profile/") or "CE" in pages.html(client, "/people/profile/")
     client.post("/people/profile/", {"zone": ""})
     assert "Asia/Tokyo" in pages.html(client, "/people/profile/")
+
+
+def test_a_page_is_named_by_the_moment_in_the_viewers_zone(tenant: Tenant, sign_in: SignIn) -> None:
+    call = factories.call(tenant, started_at=datetime(2026, 1, 5, 23, 30, tzinfo=UTC))
+    client = sign_in(factories.tenant_admin(tenant))
+    client.cookies["browser_timezone"] = "Asia%2FTokyo"
+    assert "Connected 01/06/2026 8:30 a.m." in pages.html(client, pages.page(Call, "change", call.pk))
 
 
 @pytest.mark.parametrize("zone", ["", "Mars/Olympus", "../../etc/passwd", "Europe/Berlin\x00"])

@@ -12,7 +12,8 @@ from tests import factories
 from tests.admin import pages
 from tests.admin.conftest import SignIn
 from tests.admin.forms import sent
-from tests.admin.test_actions import reread, said
+from tests.admin.test_actions import said
+from tests.rows import reread
 
 
 @pytest.fixture

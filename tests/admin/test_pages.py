@@ -69,6 +69,7 @@ def _expected(model: type[Model], row: Model, person: User) -> dict[tuple[Any, .
     }
 
 
+@pytest.mark.thorough
 def test_no_page_shows_a_secret(root_client: Client, ours: World) -> None:
     told = []
     for model in MODELS:
@@ -89,6 +90,7 @@ def test_no_page_of_a_connection_or_event_shows_an_encrypted_secret(root_client:
     assert "stored, ends in …9a1b" in shown
 
 
+@pytest.mark.thorough
 def test_a_list_takes_few_queries_however_long_it_is(support_client: Client, root_client: Client, ours: World) -> None:
     _fill(ours)
     wrong = []

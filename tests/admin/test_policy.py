@@ -33,11 +33,6 @@ def connection(tenant: Tenant) -> CrmConnection:
     return made
 
 
-@pytest.fixture
-def client(tenant: Tenant, sign_in: SignIn) -> Client:
-    return sign_in(factories.tenant_admin(tenant))
-
-
 def disputes(of: CrmConnection, field: str, count: int, **fields: Any) -> None:
     for number in range(count):
         person = factories.contact(of.tenant)
@@ -173,6 +168,17 @@ def test_the_preview_counts_only_the_tenants_own(client: Client, connection: Crm
     disputes(factories.connection(stranger), "company", 3)
     disputes(connection, "company", 1)
     assert counted(client)["for the CRM"] == "1"
+
+
+def test_of_very_many_conflicts_the_newest_are_counted_and_it_says_so(
+    client: Client, connection: CrmConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sync.policy_preview.MOST", 3)
+    disputes(connection, "company", 5, ours_at=factories.now(), theirs_at=factories.now() - timedelta(hours=1))
+    disputes(connection, "company", 2, ours_at=factories.now() - timedelta(hours=1), theirs_at=factories.now())
+    found = counted(client, default="last_write_wins", rule__company="")
+    assert (found["for the dialer"], found["for the CRM"]) == ("1", "2")
+    assert "newest 3 conflicts" in pages.html(client, EDITOR)
 
 
 def test_the_editor_takes_few_queries_however_many_conflicts_there_are(

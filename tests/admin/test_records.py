@@ -73,7 +73,7 @@ def test_each_crm_says_in_words_how_the_contact_is_there(
 
 def test_a_conflict_names_its_fields(somebody: Contact, crm: CrmConnection) -> None:
     factories.conflict(factories.link(crm, somebody), somebody)
-    assert said(somebody) == [("HubSpot", "Conflict", "Both sides changed company. Somebody has to decide.")]
+    assert said(somebody) == [("HubSpot", "Conflict", "Both sides changed Company. Somebody has to decide.")]
 
 
 def test_a_stopped_connection_says_why(somebody: Contact, tenant: Tenant) -> None:
@@ -306,3 +306,13 @@ def test_the_search_of_every_page_finds_records_too(admin_client: Client, ours: 
     assert (
         "Search all records" not in nobody.get(reverse("admin:search"), {"s": "acme", "extended": "1"}).content.decode()
     )
+
+
+def test_the_history_names_fields_sources_and_rules_in_words(admin_client: Client, ours: World) -> None:
+    shown = pages.html(admin_client, url(ours[Contact]))
+    history = shown.partition(">History</h2>")[2].partition("</table>")[0]
+    for words in ("Company", "the CRM", "The CRM wins"):
+        assert words in history, words
+    assert "crm_wins" not in shown
+    assert "Conflict: Company" in shown
+    assert "Likeness of name and company" in shown

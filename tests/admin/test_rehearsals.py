@@ -16,10 +16,11 @@ from sync.work import work
 from tests import factories
 from tests.admin import pages
 from tests.admin.conftest import SignIn
-from tests.admin.test_actions import reread, said
+from tests.admin.test_actions import said
 from tests.admin.test_mapping import GOOD
 from tests.factories import World
-from tests.sync.test_fetching import PATIENCE
+from tests.rows import reread
+from tests.sync.people import PATIENCE
 
 ADD = "/admin/sync/rehearsal/add/"
 

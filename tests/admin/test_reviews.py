@@ -1,5 +1,7 @@
 """Possible duplicates: both people side by side, and what the two answers do."""
 
+import re
+
 import pytest
 from django.db.models import F
 from django.test import Client
@@ -128,3 +130,12 @@ def test_quarantined_fields_are_released_one_after_the_other(admin_client: Clien
     assert admin_client.get(pages.page(Quarantine, "in_turn"))["Location"] == pages.page(Quarantine, "change", other.pk)
     answer = admin_client.post(pages.page(Quarantine, "release", other.pk), follow=True)
     assert answer.redirect_chain[-1][0] == pages.page(Quarantine, "change", first.pk)
+
+
+def test_each_value_stands_under_its_person_and_nothing_else_does(admin_client: Client, ours: World) -> None:
+    shown = pages.html(admin_client, pages.page(MatchReview, "change", ours[MatchReview].pk))
+    heads = re.findall(r'data-label="([^"]*)"', shown)
+    assert {"Gracie Hopper-acme", "Grace Hopper-acme"} <= set(heads)
+    assert not [one for one in heads if "<" in one]
+    assert "First name" in shown
+    assert "Likeness of name and company" in shown

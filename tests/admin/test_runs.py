@@ -20,13 +20,6 @@ def run(tenant: Tenant) -> SyncRun:
     return factories.run(factories.connection(tenant), status="running")
 
 
-@pytest.fixture
-def client(tenant: Tenant) -> Client:
-    made = Client()
-    made.force_login(factories.tenant_admin(tenant))
-    return made
-
-
 def state_of(run: SyncRun) -> str:
     with tenancy.everyone():
         return str(SyncRun.objects.get(pk=run.pk).status)
@@ -127,6 +120,15 @@ def test_a_connection_names_its_state_its_next_step_and_what_goes_on(client: Cli
     assert [one for one in words if one not in shown] == []
 
 
+@pytest.mark.parametrize(("provider", "told"), [("hubspot", True), ("followupboss", True), ("salesforce", False)])
+def test_webhooks_are_among_the_ways_only_where_we_subscribe_to_some(
+    client: Client, tenant: Tenant, provider: str, *, told: bool
+) -> None:
+    shown = client.get(page(CrmConnection, "change", factories.connection(tenant, provider).pk)).content.decode()
+    ways = shown[shown.index("How changes reach us") : shown.index("What changed in the CRM")]
+    assert ("Webhooks" in ways) is told
+
+
 @pytest.mark.parametrize(
     ("status", "button"),
     [("needs_reconnecting", "Connect again"), ("paused", "Resume"), ("connected", "Sync now")],
@@ -156,3 +158,8 @@ def test_a_connections_page_takes_few_queries(
         factories.cursor(row, f"poll:{number}")
     with django_assert_max_num_queries(15):
         client.get(page(CrmConnection, "change", row.pk), headers=live)
+
+
+def test_a_run_of_some_fields_names_them(client: Client, tenant: Tenant) -> None:
+    some = factories.run(factories.connection(tenant), kind="backfill", fields_only=["title"])
+    assert "Job title" in client.get(page(SyncRun, "change", some.pk)).content.decode()

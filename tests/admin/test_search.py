@@ -148,7 +148,7 @@ def test_a_contacts_page_tells_its_whole_story(admin_client: Client, ours: World
     shown = pages.html(admin_client, pages.page(Contact, "change", ours[Contact].pk))
     assert 'href="https://app.example.com/record/501"' in shown
     assert "HubSpot: failed" in shown
-    assert "crm_wins" in shown
+    assert "The CRM wins" in shown
     assert pages.page(Call, "change", ours[Call].pk) in shown
 
 

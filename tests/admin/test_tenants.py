@@ -68,6 +68,7 @@ OF_THE_SITE = (WorkerBeat, Deployment)
 """What belongs to no tenant."""
 
 
+@pytest.mark.thorough
 def test_whoever_may_view_everything_still_sees_only_the_own_tenant(
     ours: World, theirs: World, tenant: Tenant, sign_in: SignIn
 ) -> None:

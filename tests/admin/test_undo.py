@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.urls import reverse
 
 from integrations import tenancy
 from integrations.models import CrmConnection, Tenant
@@ -93,6 +94,8 @@ def test_a_version_without_an_earlier_one_is_refused_with_the_reason(admin_clien
 def test_a_later_version_offers_to_be_undone(admin_client: Client, ours: World, tenant: Tenant) -> None:
     second = factories.mapping_version(tenant, 2, rows=[])
     assert "Undo this version" in pages.html(admin_client, pages.page(MappingVersion, "change", second.pk))
+    all_versions = reverse("admin:mapping_fieldmapping_editor_versions", args=[ours[CrmConnection].pk])
+    assert pages.page(MappingVersion, "undo_version", second.pk) in pages.html(admin_client, all_versions)
     answer = admin_client.post(f"{ADD}?version={second.pk}", follow=True)
     assert answer.status_code == 200
     assert "Company" in answer.content.decode(), "the field whose row goes back"

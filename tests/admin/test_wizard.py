@@ -12,7 +12,7 @@ from pytest_django import DjangoAssertNumQueries
 from integrations import preflight, tenancy
 from integrations.connecting import PREPARED
 from integrations.models import CrmConnection, Tenant
-from integrations.records import Finding, Severity
+from integrations.records.connections import Finding, Severity
 from integrations.sandbox.server import SandboxServer
 from mapping.models import FieldMapping
 from sync import pulling, tasks, wizard_jobs
@@ -31,11 +31,6 @@ BLOCKED = Finding("object_hidden", "people", "People can't be read.", "Tick Read
 def scoped(connection: CrmConnection) -> Iterator[None]:
     with tenancy.scope(connection.tenant_id):
         yield
-
-
-@pytest.fixture
-def client(tenant: Tenant, sign_in: SignIn) -> Client:
-    return sign_in(factories.tenant_admin(tenant))
 
 
 def states(row: CrmConnection) -> dict[str, str]:

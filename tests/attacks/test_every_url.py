@@ -18,7 +18,6 @@ from activities.models import Call
 from integrations import tenancy
 from integrations.models import ApiKey, CrmConnection, Tenant
 from sync.models import Contact
-from tests import factories
 from tests.factories import World
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -56,16 +55,6 @@ def addresses(world: World, patterns: Any = None, prefix: str = "") -> Iterator[
             yield from addresses(world, one.url_patterns, text)
         elif isinstance(one, URLPattern) and "^" not in text:
             yield "/" + _PARAMETER.sub(lambda found, text=text: value_of(found[1], text, world), text)  # type: ignore[misc]
-
-
-@pytest.fixture
-def ours(tenant: Tenant) -> World:
-    return factories.world(tenant)
-
-
-@pytest.fixture
-def theirs(stranger: Tenant) -> World:
-    return factories.world(stranger)
 
 
 def visitors(ours: World, tenant: Tenant) -> dict[str, Client]:

@@ -11,21 +11,13 @@ from django.utils import timezone
 
 from integrations import audit, guessing, tenancy
 from integrations.guessing import ADDRESS, API_KEYS, PERSON_ANYWHERE, PERSON_HERE, RESET_OF_PERSON, Count, Rule
-from integrations.models import AuditEntry, GuessCount, Tenant
-from tests import factories
+from integrations.models import AuditEntry, GuessCount
+from tests.attacks.conftest import PASSWORD
 
 LOGIN = "/admin/login/"
-RIGHT, WRONG = "the-right-password", "not-the-password"
+WRONG = "not-the-password"
 HERE, ELSEWHERE = "203.0.113.7", "198.51.100.9"
 REFUSED = "too many attempts"
-
-
-@pytest.fixture
-def ann(tenant: Tenant) -> User:
-    person = factories.tenant_admin(tenant)
-    person.set_password(RIGHT)
-    person.save()
-    return person
 
 
 def try_to_log_in(name: str, password: str, address: str = HERE) -> Any:
@@ -52,11 +44,11 @@ def later(seconds: float) -> None:
 def test_after_five_failures_even_the_right_password_waits_and_then_works(ann: User) -> None:
     for _ in range(PERSON_HERE.free):
         assert not is_told_to_wait(try_to_log_in(ann.username, WRONG))
-    waiting = try_to_log_in(ann.username, RIGHT)
+    waiting = try_to_log_in(ann.username, PASSWORD)
     assert is_told_to_wait(waiting)
     assert "1 minute" in waiting.content.decode()
     later(PERSON_HERE.first)
-    assert is_in(try_to_log_in(ann.username, RIGHT))
+    assert is_in(try_to_log_in(ann.username, PASSWORD))
     assert not is_told_to_wait(try_to_log_in(ann.username, WRONG)), "the slate is clean again"
 
 
@@ -91,11 +83,11 @@ def test_failures_are_forgotten_after_a_while(db: None) -> None:
 
 
 def test_somebody_elses_guesses_do_not_keep_out_who_was_here_before(ann: User) -> None:
-    assert is_in(try_to_log_in(ann.username, RIGHT, HERE))
+    assert is_in(try_to_log_in(ann.username, PASSWORD, HERE))
     for number in range(PERSON_ANYWHERE.free + 1):
         try_to_log_in(ann.username, WRONG, f"192.0.2.{number}")
-    assert is_told_to_wait(try_to_log_in(ann.username, RIGHT, ELSEWHERE)), "a new address waits a moment"
-    assert is_in(try_to_log_in(ann.username, RIGHT, HERE))
+    assert is_told_to_wait(try_to_log_in(ann.username, PASSWORD, ELSEWHERE)), "a new address waits a moment"
+    assert is_in(try_to_log_in(ann.username, PASSWORD, HERE))
 
 
 def test_a_person_guessed_at_from_everywhere_waits_a_minute_at_most(ann: User) -> None:
@@ -118,8 +110,8 @@ def test_one_address_cannot_try_one_password_on_everybody(db: None) -> None:
 def test_a_whole_ipv6_network_counts_as_one_address(ann: User) -> None:
     for number in range(PERSON_HERE.free):
         try_to_log_in(ann.username, WRONG, f"2001:db8:1:2::{number}")
-    assert is_told_to_wait(try_to_log_in(ann.username, RIGHT, "2001:db8:1:2:ffff::1"))
-    assert is_in(try_to_log_in(ann.username, RIGHT, "2001:db8:1:3::1"))
+    assert is_told_to_wait(try_to_log_in(ann.username, PASSWORD, "2001:db8:1:2:ffff::1"))
+    assert is_in(try_to_log_in(ann.username, PASSWORD, "2001:db8:1:3::1"))
 
 
 def test_the_page_does_not_tell_who_exists(ann: User) -> None:

@@ -10,20 +10,10 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 
 from config import idling
-from integrations.models import Tenant
 from sync import tasks
-from tests import factories
+from tests.attacks.conftest import PASSWORD
 
-PASSWORD = "a-long-password-4-tests"
 PAGE = "/admin/"
-
-
-@pytest.fixture
-def ann(tenant: Tenant) -> User:
-    person = factories.tenant_admin(tenant)
-    person.set_password(PASSWORD)
-    person.save()
-    return person
 
 
 def log_in(person: User, client: Client | None = None) -> Client:

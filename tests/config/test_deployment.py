@@ -64,6 +64,7 @@ print(json.dumps({"static": found, "alive": alive.status_code}))
 """
 
 
+@pytest.mark.thorough
 def test_the_images_build_step_makes_static_files_that_production_serves_under_names_by_content(tmp_path: Path) -> None:
     step = re.search(
         r"^RUN ((?:[A-Z_]+=\S+ \\\n\s+)+)python (manage\.py collectstatic .*)$", CONTAINERFILE, re.MULTILINE

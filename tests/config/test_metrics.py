@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from integrations import tenancy
 from integrations.models import CircuitBreaker, CrmConnection, Tenant
-from integrations.records import RateLimit
+from integrations.records.limits import RateLimit
 from integrations.transport import limits, usage
 from sync.models import Alert, InboxEvent, Lane, SyncJob, WorkerBeat
 

@@ -10,8 +10,9 @@ from urllib.parse import urlencode
 from django.conf import settings
 
 from integrations import errors
-from integrations.providers.base import CrmProvider, TokenCall
-from integrations.records import Consent, Credential, OAuthApp
+from integrations.contract.ports import TokenCall
+from integrations.providers.base import CrmProvider
+from integrations.records.connections import Consent, Credential, OAuthApp
 from integrations.sandbox.http import Answer, Request, Service, route
 
 CLIENT = {"client_id": "fake-app", "client_secret": "fake-app-secret"}

@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from integrations import errors
-from integrations.providers.base import Api, ChangeStream, CrmProvider
-from integrations.records import Change, Delivery, RemoteEvent, Reply, StreamPage, Trust
+from integrations.contract.ports import Api, ChangeStream
+from integrations.providers.base import CrmProvider
+from integrations.records.events import Change, Delivery, RemoteEvent, Reply, StreamPage, Trust
 from integrations.sandbox.http import Answer, Request, Service, route
 
 APP_SECRET = "the-secret-of-the-fake-app"

@@ -8,22 +8,12 @@ from typing import Any
 import requests
 
 from integrations import errors
-from integrations.providers.base import TokenCall
-from integrations.records import (
-    Account,
-    CallActivity,
-    ChangePage,
-    Credential,
-    Cursor,
-    Fetched,
-    FieldSpec,
-    Finding,
-    MappingDefault,
-    RateHint,
-    RateLimit,
-    RemoteRecord,
-    Written,
-)
+from integrations.contract.ports import TokenCall
+from integrations.records.activities import CallActivity
+from integrations.records.connections import Account, Credential, Finding
+from integrations.records.fields import FieldSpec, MappingDefault
+from integrations.records.limits import RateHint, RateLimit
+from integrations.records.remote import ChangePage, Cursor, Fetched, RemoteRecord, Written
 from integrations.sandbox.http import Answer, Request, route
 from tests.fake_crm.consent import OPEN_PATHS, ConsentProvider, ConsentService
 from tests.fake_crm.events import EventsProvider, EventsService
@@ -185,6 +175,8 @@ class Provider(ConsentProvider, EventsProvider):
         return [self._log(call) for call in calls]
 
     def _log(self, call: CallActivity) -> Written:
+        if call.crm_record_id:
+            return Written(call.key, call.crm_record_id)  # a later stage: nothing that this CRM keeps has changed
         if call.first_attempt_at is not None:
             found = self.api.request("GET", "/calls", params={"key": call.key}).json()
             if found:

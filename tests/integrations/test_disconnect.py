@@ -12,7 +12,7 @@ from django.test import Client
 from integrations import errors, tenancy
 from integrations.connecting import connect, disconnect
 from integrations.models import CrmConnection, Tenant
-from integrations.records import Credential
+from integrations.records.connections import Credential
 from integrations.sandbox.server import SandboxServer
 from integrations.storing import account_replaced
 from integrations.transport.trial import TrialApi
@@ -21,10 +21,8 @@ from sync.models import SyncJob
 from sync.work import work
 from tests import factories
 from tests.admin import pages
-from tests.admin.conftest import SignIn, sign_in
+from tests.admin.conftest import SignIn
 from tests.fake_crm.provider import Provider
-
-__all__ = ["sign_in"]
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from integrations.exchanges import Exchange, about, noted
 from integrations.exchanges_reading import about_record, as_curl, named
 from integrations.exchanges_text import MOST_CHARACTERS, part_about, pretty
 from integrations.models import ApiExchange, CrmConnection, Tenant
-from integrations.records import Credential
+from integrations.records.connections import Credential
 from integrations.registry import PROVIDERS, provider_class
 from integrations.sandbox.server import SandboxServer
 from integrations.transport.client import CrmApi, Patience
@@ -29,7 +29,6 @@ from integrations.transport.limits import Share
 from tests import factories
 from tests.fake_crm.provider import Provider
 from tests.providers.case import PATIENCE, Case
-from tests.providers.conftest import case  # noqa: F401 - a fixture
 
 NONE = Patience(turn=0.0, retry=0.0)
 
@@ -210,7 +209,7 @@ def test_no_secret_of_a_connection_is_ever_stored(
 
 
 @pytest.mark.parametrize("case", PROVIDERS, indirect=True)
-def test_real_work_leaves_no_secret_and_no_header(case: Case) -> None:  # noqa: F811 - the fixture's value
+def test_real_work_leaves_no_secret_and_no_header(case: Case) -> None:
     provider, _api = open_crm(case.row, PATIENCE)
     kind, record_id = case.record()
     call = case.call()

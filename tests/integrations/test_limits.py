@@ -6,7 +6,7 @@ from django.db import connection as database
 
 from integrations import tenancy
 from integrations.models import CrmConnection, RateWindow
-from integrations.records import RateHint, RateLimit
+from integrations.records.limits import RateHint, RateLimit
 from integrations.transport import limits
 
 

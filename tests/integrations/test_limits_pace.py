@@ -12,7 +12,7 @@ import pytest
 from django.db import connection as database
 
 from integrations.models import CrmConnection
-from integrations.records import RateLimit
+from integrations.records.limits import RateLimit
 from integrations.transport import limits
 from tests.fullness import mean_use, overdrawn
 

@@ -13,13 +13,11 @@ from integrations import errors, preflight, tenancy
 from integrations.connecting import connect
 from integrations.models import CrmConnection, Tenant
 from integrations.preflight import Report, compared
-from integrations.records import Finding, Severity
+from integrations.records.connections import Finding, Severity
 from integrations.sandbox.server import SandboxServer
 from tests import factories
 from tests.admin import pages
-from tests.admin.conftest import SignIn, sign_in
-
-__all__ = ["sign_in"]
+from tests.admin.conftest import SignIn
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SCOPE = {"code": "missing_scope", "subject": "calls.write", "message": "Calls can't be logged.", "remedy": "Tick it."}

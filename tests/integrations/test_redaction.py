@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from integrations.errors import FixData
-from integrations.records import Credential
+from integrations.records.connections import Credential
 from integrations.redaction import RedactingFilter, redact
 
 SECRETS = [

@@ -49,7 +49,7 @@ def die_at(statement: int, when: str) -> None:
     from django.db import connection
     from django.db.backends.signals import connection_created
 
-    from integrations.records import StreamPage
+    from integrations.records.events import StreamPage
     from tests.fake_crm.events import FakeStream
 
     seen = threading.local()

@@ -11,13 +11,12 @@ from sync.models import Contact, SyncJob, SyncRecord
 from sync.pull import pull
 from sync.work import work
 from tests.providers.case import PATIENCE, Case
-from tests.providers.conftest import case  # noqa: F401 - a fixture
 
 IN_BATCHES = [slug for slug in PROVIDERS if provider_class(slug).write_batch_size >= 100]
 CONTACTS, ROUNDS = 1000, 2
 
 
-def cost(case: Case, contacts: int, rounds: int) -> tuple[int, int, float]:  # noqa: F811 - the fixture's value
+def cost(case: Case, contacts: int, rounds: int) -> tuple[int, int, float]:
     """Requests, slices of work and seconds for so many updates of each of so many contacts."""
     kind = case.provider.person_types[0]
     pull(case.row, kind, PATIENCE)
@@ -46,7 +45,7 @@ def cost(case: Case, contacts: int, rounds: int) -> tuple[int, int, float]:  # n
 @pytest.mark.thorough
 @pytest.mark.whole_crm
 @pytest.mark.parametrize("case", IN_BATCHES, indirect=True)
-def test_two_thousand_updates_cost_one_request_for_each_full_batch(case: Case) -> None:  # noqa: F811
+def test_two_thousand_updates_cost_one_request_for_each_full_batch(case: Case) -> None:
     calls, slices, _seconds = cost(case, CONTACTS, ROUNDS)
     fields = slices  # each slice of work asks once which fields there are
     assert calls - fields == CONTACTS * ROUNDS / provider_class(case.slug).write_batch_size

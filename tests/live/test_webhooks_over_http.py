@@ -111,6 +111,15 @@ def test_deliveries_over_http(site: Site) -> None:
     assert b" 404 " in site.raw(request("/webhooks/fakecrm/", {**signs, "Content-Length": str(len(body))}, body))
     assert site.keys() == ["query", "chunked"]
 
+    posted = b'{"external_id": "in-pieces", "phone": "+14155550101", "duration_seconds": 1, "started_at": "2026-01-21T14:30:00Z"}'
+    dialer = {
+        "Authorization": f"Bearer {site.api_key}",
+        "Content-Type": "application/json",
+        "Transfer-Encoding": "chunked",
+    }
+    pieces = b"".join(b"%x\r\n%s\r\n" % (len(one), one) for one in (posted[:40], posted[40:])) + b"0\r\n\r\n"
+    assert b" 201 " in site.raw(request("/api/v1/calls/", dialer, pieces, host="127.0.0.1"))
+
     embedded_postgres.stop(site.root)
     assert site.send(told("outage")).status_code == 503
     asked_for = {"Authorization": f"Bearer {site.api_key}"}

@@ -10,7 +10,7 @@ from django.utils import timezone
 from integrations import tenancy
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
-from integrations.records import Description, FieldSpec
+from integrations.records.fields import Description, FieldSpec
 from mapping import discovery
 from mapping.models import CrmField, CrmObject, SchemaChange
 from mapping.publishing import add_defaults

@@ -256,10 +256,8 @@ def test_an_expression_stopped_three_times_is_not_run_again_in_the_batch() -> No
     for _ in range(3):
         with pytest.raises(ExpressionError, match="100 ms"):
             runtime.evaluate(endless, "x", {})
-    started = time.monotonic()
     with pytest.raises(ExpressionError, match="not run again"):
         runtime.evaluate(endless, "x", {})
-    assert time.monotonic() - started < 0.05
     assert runtime.evaluate("value", "x", {}) == "x"
     runtime.close()
 

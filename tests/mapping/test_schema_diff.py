@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from integrations.records import FieldSpec
+from integrations.records.fields import FieldSpec
 from mapping.compiled import MappingRow
 from mapping.schema_diff import Difference, broken_by, differences
 

@@ -9,7 +9,8 @@ from typing import Any
 from integrations.crm import open_crm
 from integrations.models import CrmConnection, Tenant
 from integrations.providers.base import CrmProvider
-from integrations.records import CallActivity, Direction, RecordWrite, RemoteRecord
+from integrations.records.activities import CallActivity, Direction
+from integrations.records.remote import RecordWrite, RemoteRecord
 from integrations.registry import provider_class
 from integrations.sandbox.server import SandboxServer
 from integrations.transport.client import Patience

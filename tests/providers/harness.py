@@ -8,7 +8,7 @@ import requests
 
 from integrations import errors
 from integrations.providers.base import CrmProvider
-from integrations.records import Connection, Credential
+from integrations.records.connections import Connection, Credential
 from integrations.sandbox.clock import Clock
 from integrations.sandbox.faults import Faults
 from integrations.sandbox.http import Service

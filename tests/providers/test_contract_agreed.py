@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from integrations import errors
-from integrations.records import FollowUp, Meeting, Written
+from integrations.records.activities import FollowUp, Meeting
+from integrations.records.remote import Written
 from integrations.registry import provider_class
 from integrations.sandbox.http import Agreed
 from tests.providers.case import Case

@@ -8,7 +8,8 @@ from uuid import uuid4
 import pytest
 
 from integrations import errors
-from integrations.records import Agreed, Meeting, Written
+from integrations.records.activities import Agreed, Meeting
+from integrations.records.remote import Written
 from tests.providers.case import Case
 
 NOON = datetime(2026, 12, 14, 12, 0, tzinfo=UTC)

@@ -12,7 +12,7 @@ from django.utils import timezone
 from integrations import errors, preflight
 from integrations.connecting import disconnect
 from integrations.models import CrmConnection
-from integrations.records import Connection, Consent, Credential, Severity
+from integrations.records.connections import Connection, Consent, Credential, Severity
 from integrations.registry import PROVIDERS, provider_class
 from integrations.transport.tokens import token_call
 from integrations.transport.trial import TrialApi

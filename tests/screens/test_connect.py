@@ -13,6 +13,7 @@ from integrations import tenancy
 from integrations.models import CrmConnection
 from integrations.registry import PROVIDERS, sandbox_class
 from integrations.sandbox.server import SandboxServer
+from sync import queue
 from sync.work import serve as work
 from tests import factories
 from tests.providers.harness import serve
@@ -31,7 +32,7 @@ WATCH = """
 
 
 class Worker:
-    """Works the queue in a thread, while the test lets it."""
+    """Works the queue in a thread, while the test lets it, and wakes what waited for its time, as the clock does."""
 
     def __init__(self) -> None:
         self.may = threading.Event()
@@ -42,6 +43,7 @@ class Worker:
     def _run(self) -> None:
         while not self.over.wait(0.1):
             if self.may.is_set():
+                queue.wake_due()
                 work(seconds=0.5)
         connections.close_all()
 
@@ -140,6 +142,7 @@ def test_salesforce_is_connected_by_consent(
 
 @pytest.mark.live
 @pytest.mark.parametrize("page", [PHONE], indirect=True, ids=["phone"])
+@pytest.mark.thorough
 def test_hubspot_is_connected_with_a_private_app_and_its_bar_moves_by_itself(
     page: Page, live_server: LiveServer, sandboxes: dict[str, SandboxServer], worker: Worker
 ) -> None:
@@ -156,6 +159,7 @@ def test_hubspot_is_connected_with_a_private_app_and_its_bar_moves_by_itself(
 
 
 @pytest.mark.live
+@pytest.mark.thorough
 def test_follow_up_boss_is_connected_with_a_key_and_another_browser_goes_on(
     page: Page, live_server: LiveServer, sandboxes: dict[str, SandboxServer], worker: Worker
 ) -> None:

@@ -96,6 +96,31 @@ def test_a_queue_is_decided_skipped_and_taken_back_by_keyboard_alone(page: Page,
 
 
 @pytest.mark.live
+def test_a_list_is_written_by_keyboard_line_by_line_and_a_mistake_loses_nothing(
+    page: Page, live_server: LiveServer, waiting: CrmConnection
+) -> None:
+    person = factories.contact(waiting.tenant, first_name="Fay", last_name="Quill", custom={"sizes": [1, 2]})
+    linked = factories.link(waiting, person, crm_record_id="of-fay", base={}, sync_status="conflict")
+    factories.conflict(linked, person, field="custom.sizes", base=[1], ours=[1, 2], theirs=[1, 3])
+    opened(page, live_server, f"{DESK}?field=custom.sizes")
+    page.keyboard.press("3")
+    page.keyboard.type("1\nthree")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("alert")).to_contain_text("Line 2: “three” is no number.")
+    field = page.get_by_label("Another value")
+    expect(field).to_have_value("1\nthree")
+    expect(field).to_be_focused()
+    assert findings(page) == []
+    field.fill("1\n3\n5")
+    page.keyboard.press("Escape")
+    expect(field).not_to_be_focused()
+    page.get_by_role("button", name="Use this value").click()
+    expect(page.get_by_text("sizes of Fay Quill is decided.")).to_be_visible()
+    with tenancy.everyone():
+        assert Contact.objects.get(first_name="Fay").custom == {"sizes": [1, 3, 5]}
+
+
+@pytest.mark.live
 def test_the_keys_are_told_and_can_be_switched_off(page: Page, live_server: LiveServer) -> None:
     opened(page, live_server)
     page.keyboard.press("?")

@@ -18,7 +18,7 @@ from tests.factories import World
 from tests.screens import accessibility
 
 pytestmark = pytest.mark.live
-SHARDS, ALWAYS = 8, 4
+SHARDS, ALWAYS = 16, 4
 """Every so manyth page is looked at always, each of them in the thorough run."""
 DESK: ViewportSize = {"width": 1440, "height": 900}
 PHONE: ViewportSize = {"width": 390, "height": 844}

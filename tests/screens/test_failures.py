@@ -99,6 +99,25 @@ def test_support_tries_one_then_all_and_sees_it_cleared(
 
 
 @pytest.mark.live
+def test_a_cause_is_snoozed_lies_apart_and_is_woken(
+    page: Page, live_server: LiveServer, broken: list[CrmConnection]
+) -> None:
+    open_causes(page, live_server, "admin-of-acme")
+    page.get_by_role("link", name="See to it").click()
+    page.get_by_label("For how long").select_option("for a day")
+    page.get_by_role("button", name="Snooze").click()
+    apart = page.get_by_role("region", name="Snoozed")
+    expect(apart).to_contain_text("by admin-of-acme")
+    expect(page.locator(".db-cause")).to_have_count(0)
+    assert findings(page) == []
+    apart.get_by_role("link").click()
+    expect(page.get_by_role("heading", name="Not now")).to_be_visible()
+    page.get_by_role("button", name="End snooze").click()
+    expect(page.locator(".db-cause")).to_contain_text("3 failed pieces of work")
+    expect(page.get_by_role("region", name="Snoozed")).to_have_count(0)
+
+
+@pytest.mark.live
 @pytest.mark.parametrize("page", [PHONE], indirect=True, ids=["phone"])
 def test_a_tenants_admin_sees_the_own_share_and_dismisses_it_with_a_reason(
     page: Page, live_server: LiveServer, broken: list[CrmConnection]

@@ -1,5 +1,6 @@
 """The mapping editor in a browser: from a wrong table of choices to the right value on a contact, and by the keyboard alone."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from pytest_django.live_server_helper import LiveServer
 from integrations import tenancy
 from integrations.models import CrmConnection, Tenant
 from integrations.sandbox.server import SandboxServer
-from mapping.models import MappingDraft, MappingVersion
+from mapping.models import FieldMapping, MappingDraft, MappingVersion
 from mapping.publishing import add_defaults
 from sync.models import Contact
 from sync.pull import pull
@@ -19,7 +20,7 @@ from tests import factories
 from tests.fake_crm.provider import FakeService
 from tests.screens.accessibility import findings
 from tests.screens.people import log_in
-from tests.sync.test_fetching import PATIENCE, person
+from tests.sync.people import PATIENCE, person
 
 PHONE = {"viewport": {"width": 390, "height": 844}}
 DARK = {"viewport": {"width": 1440, "height": 900}, "color_scheme": "dark"}
@@ -171,3 +172,28 @@ def test_each_page_of_the_editor_is_usable_on_a_phone_and_in_the_dark(
             page.goto(f"{live_server.url}/admin/mapping/fieldmapping/editor/{crm.pk}/{address}")
         assert width_too_much(page) <= 0, "the page must not scroll sideways"
         assert findings(page) == []
+
+
+@pytest.mark.live
+def test_a_line_is_added_to_a_rows_table_and_another_removed(
+    page: Page, live_server: LiveServer, crm: CrmConnection
+) -> None:
+    with tenancy.scope(crm.tenant_id):
+        row = FieldMapping.objects.get(dialer_field="lead_status")
+    log_in(page, live_server.url, f"admin-of-{crm.tenant.slug}", factories.PASSPHRASE)
+    page.goto(f"{live_server.url}/admin/mapping/fieldmapping/{row.pk}/change/")
+    table = page.get_by_role("group", name="Table of choices")
+    ours = table.get_by_role("textbox", name=re.compile("in the dialer$"))
+    shown = ours.count()
+    page.get_by_role("button", name="Another line").first.click()
+    expect(ours).to_have_count(shown + 1)
+    expect(ours.last).to_be_focused()
+    page.keyboard.type("Signed")
+    table.get_by_label(f"Choice {shown + 1} in the CRM").select_option("won")
+    page.get_by_label("Choice 1 in the dialer").fill("")
+    assert findings(page) == []
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("successfully")).to_be_visible()
+    with tenancy.scope(crm.tenant_id):
+        row.refresh_from_db()
+    assert row.custom_transform == {"map": {"Talking": "contacted", "Signed": "won"}}

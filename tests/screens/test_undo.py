@@ -10,7 +10,7 @@ from pytest_django.live_server_helper import LiveServer
 from integrations import tenancy
 from integrations.models import CrmConnection, Tenant
 from integrations.providers.base import CrmProvider
-from integrations.records import RecordWrite, Written
+from integrations.records.remote import RecordWrite, Written
 from integrations.sandbox.server import SandboxServer
 from mapping.models import FieldMapping, MappingVersion
 from mapping.publishing import add_defaults, publish
@@ -22,7 +22,7 @@ from tests import factories
 from tests.fake_crm.provider import FakeService, Provider
 from tests.screens.accessibility import findings
 from tests.screens.people import log_in
-from tests.sync.test_fetching import PATIENCE, person
+from tests.sync.people import PATIENCE, person
 
 PEOPLE = 12
 PHONE = {"viewport": {"width": 390, "height": 844}}

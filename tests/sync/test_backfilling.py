@@ -4,29 +4,16 @@ import pytest
 
 from integrations.crm import open_crm
 from integrations.models import CrmConnection
-from integrations.sandbox.server import SandboxServer
 from mapping.models import FieldMapping
-from mapping.publishing import add_defaults, publish
+from mapping.publishing import publish
 from sync import backfilling, pulling, queue
 from sync.models import Contact, FeedCursor, FieldChange, SyncJob, SyncRun
 from sync.pull import pull
 from sync.work import work
 from tests.fake_crm.provider import FakeService
-from tests.sync.test_fetching import PATIENCE, person
+from tests.sync.people import PATIENCE, person
 
 PEOPLE = 60
-
-
-@pytest.fixture
-def crm(scoped: CrmConnection) -> CrmConnection:
-    add_defaults(scoped)
-    return scoped
-
-
-@pytest.fixture
-def service(fake_crm: SandboxServer) -> FakeService:
-    assert isinstance(fake_crm.service, FakeService)
-    return fake_crm.service
 
 
 @pytest.fixture

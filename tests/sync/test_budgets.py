@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from integrations import errors, tenancy
 from integrations.models import ApiUsage, CrmConnection, RateWindow, Tenant
-from integrations.records import RateHint, RateLimit
+from integrations.records.limits import RateHint, RateLimit
 from integrations.sandbox.server import SandboxServer
 from integrations.transport import limits, usage
 from integrations.transport.client import CrmApi, Patience

@@ -13,7 +13,6 @@ from sync.models import Contact, Lane, SyncJob, SyncRecord
 from sync.pull import pull
 from sync.work import work
 from tests.providers.case import PATIENCE, Case
-from tests.providers.conftest import case  # noqa: F401 - a fixture
 
 WITH_BULK = [slug for slug in PROVIDERS if provider_class(slug).bulk_from]
 API = editing.Author("api", "Dialer")
@@ -23,7 +22,7 @@ pytestmark = pytest.mark.parametrize("case", WITH_BULK, indirect=True)
 
 
 @pytest.fixture
-def people(case: Case) -> list[Contact]:  # noqa: F811 - the fixture's value
+def people(case: Case) -> list[Contact]:
     """Contacts with waiting changes, just enough of them for a bulk job."""
     kind = case.provider.person_types[0]
     pull(case.row, kind, PATIENCE, seconds=0)
@@ -36,7 +35,7 @@ def people(case: Case) -> list[Contact]:  # noqa: F811 - the fixture's value
     return found
 
 
-def drained(case: Case) -> None:  # noqa: F811
+def drained(case: Case) -> None:
     for _ in range(10):
         case.server.service.clock.advance(60)
         SyncJob.objects.filter(state="ready").update(not_before="2026-01-01T00:00:00Z")
@@ -45,12 +44,12 @@ def drained(case: Case) -> None:  # noqa: F811
             return
 
 
-def there(case: Case, people: Sequence[Contact]) -> set[str]:  # noqa: F811
+def there(case: Case, people: Sequence[Contact]) -> set[str]:
     links = SyncRecord.objects.filter(local_record_id__in=[one.pk for one in people], local_table="contacts")
     return {case.read(link.crm_record_id, link.crm_object_type)["company"] for link in links}
 
 
-def forbid_batches(monkeypatch: pytest.MonkeyPatch, case: Case) -> None:  # noqa: F811
+def forbid_batches(monkeypatch: pytest.MonkeyPatch, case: Case) -> None:
     def refuse(*_args: object) -> None:
         raise AssertionError("a batch was written")
 
@@ -58,7 +57,7 @@ def forbid_batches(monkeypatch: pytest.MonkeyPatch, case: Case) -> None:  # noqa
 
 
 def test_all_that_waits_goes_as_one_job_and_the_bases_move(
-    case: Case,  # noqa: F811
+    case: Case,
     people: list[Contact],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -71,7 +70,7 @@ def test_all_that_waits_goes_as_one_job_and_the_bases_move(
     assert set(bases.values_list("base__company", "sync_status")) == {("All of them Ltd", "synced")}
 
 
-def test_an_edit_made_while_the_job_runs_is_sent_after_it(case: Case, people: list[Contact]) -> None:  # noqa: F811
+def test_an_edit_made_while_the_job_runs_is_sent_after_it(case: Case, people: list[Contact]) -> None:
     work(case.row.pk, patience=PATIENCE)
     editing.edit(people[0].pk, {"company": "Just this one"}, API)
     drained(case)
@@ -79,7 +78,7 @@ def test_an_edit_made_while_the_job_runs_is_sent_after_it(case: Case, people: li
     assert there(case, people[1:3]) == {"All of them Ltd"}
 
 
-def test_a_job_whose_results_nobody_fetches_is_done_in_batches_after_all(case: Case, people: list[Contact]) -> None:  # noqa: F811
+def test_a_job_whose_results_nobody_fetches_is_done_in_batches_after_all(case: Case, people: list[Contact]) -> None:
     queue_before = SyncJob.objects.filter(kind="push").count()
     work(case.row.pk, patience=PATIENCE)
     SyncJob.objects.filter(kind="push_results").delete()
@@ -91,7 +90,7 @@ def test_a_job_whose_results_nobody_fetches_is_done_in_batches_after_all(case: C
 
 
 def test_a_bulk_job_that_can_not_start_puts_all_back(
-    case: Case,  # noqa: F811
+    case: Case,
     people: list[Contact],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -103,7 +102,7 @@ def test_a_bulk_job_that_can_not_start_puts_all_back(
     assert set(SyncJob.objects.values_list("kind", "state", "attempts")) == {("push", "ready", 0)}
 
 
-def test_do_not_call_does_not_wait_for_a_bulk_job(case: Case, people: list[Contact]) -> None:  # noqa: F811
+def test_do_not_call_does_not_wait_for_a_bulk_job(case: Case, people: list[Contact]) -> None:
     editing.edit(people[0].pk, {"do_not_call": True}, API)
     claimed = queue.claim(case.row.pk, "push", 100, last_lane=Lane.DO_NOT_CALL)
     assert [job.local_record_id for job in claimed.jobs] == [people[0].pk]

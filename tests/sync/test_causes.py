@@ -13,10 +13,11 @@ from integrations import errors, tenancy
 from integrations.models import CrmConnection, Tenant
 from integrations.providers.hubspot import answers
 from integrations.providers.salesforce import failures
-from sync import causes_noting, deployments, tasks
-from sync.causes import Facts, facts, facts_of_error
-from sync.causes_counting import piles
-from sync.causes_letters import letter
+from sync import deployments, tasks
+from sync.causes import noting
+from sync.causes.common import Facts, facts, facts_of_error
+from sync.causes.counting import piles
+from sync.causes.letters import letter
 from sync.models import Deployment, FailureCause, FailureHour, InboxEvent, SyncJob
 from tests import factories
 
@@ -186,7 +187,7 @@ def test_dead_jobs_of_before_get_their_cause_from_the_sweep(ours: CrmConnection)
         }
         assert InboxEvent.objects.get().fingerprint == FailureCause.objects.get(kind="fetch").fingerprint
         assert FailureCause.objects.get(kind="pull").total == 3
-    assert causes_noting.sort_older() == 0
+    assert noting.sort_older() == 0
 
 
 def test_a_cause_that_comes_back_after_days_is_new_again(ours: CrmConnection) -> None:
@@ -194,11 +195,11 @@ def test_a_cause_that_comes_back_after_days_is_new_again(ours: CrmConnection) ->
     now = timezone.now()
     with tenancy.everyone():
         for at in (now - timedelta(days=9), now - timedelta(days=8), now):
-            causes_noting.note([causes_noting.Failure(ours.tenant_id, found, at, 2)])
+            noting.note([noting.Failure(ours.tenant_id, found, at, 2)])
         row = FailureCause.objects.get()
         assert (row.first_seen, row.last_seen, row.total) == (now, now, 6)
         assert FailureHour.objects.count() == 3
-        causes_noting.forget()
+        noting.forget()
         assert FailureHour.objects.count() == 3
 
 
@@ -206,10 +207,10 @@ def test_old_causes_are_forgotten_unless_something_still_waits(ours: CrmConnecti
     long_ago = timezone.now() - timedelta(days=200)
     factories.dead_job(ours, key="waits", finished_at=long_ago)
     factories.dead_job(ours, key="went", error="something else", finished_at=long_ago)
-    causes_noting.sort_older()
+    noting.sort_older()
     with tenancy.everyone():
         SyncJob.objects.filter(key="went").update(state="done")
-        causes_noting.forget()
+        noting.forget()
         assert [row.total for row in FailureCause.objects.all()] == [1]
         assert not FailureHour.objects.exists()
 
@@ -218,7 +219,7 @@ def test_the_day_is_drawn_hour_by_hour(ours: CrmConnection) -> None:
     now = timezone.now()
     for hours in (0, 0, 3, 23, 40):
         factories.dead_job(ours, key=f"{hours}-{hours}-{id(object())}", finished_at=now - timedelta(hours=hours))
-    causes_noting.sort_older()
+    noting.sort_older()
     with tenancy.everyone():
         trend = piles()[0].trend
     assert (trend[-1], trend[-4], trend[0], sum(trend)) == (2, 1, 1, 4)
@@ -233,9 +234,9 @@ def test_the_text_for_a_customer_names_no_record_and_no_value(ours: CrmConnectio
         error="Grace Hopper +14155550100: grace@acme.example",
         error_detail="grace@acme.example refused",
     )
-    causes_noting.sort_older()
+    noting.sort_older()
     with tenancy.everyone():
-        causes_noting.note([causes_noting.Failure(ours.tenant_id, error, timezone.now())])
+        noting.note([noting.Failure(ours.tenant_id, error, timezone.now())])
         SyncJob.objects.update(fingerprint=error.fingerprint)
         share = piles(error.fingerprint)[0].shares[0]
     text = letter(share)

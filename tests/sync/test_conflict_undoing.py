@@ -17,7 +17,6 @@ from sync.models import Conflict, ConflictDecision, Contact, FieldChange, SyncJo
 from sync.pull import pull
 from sync.work import work
 from tests.providers.case import PATIENCE, Case
-from tests.providers.conftest import case  # noqa: F401 - a fixture
 from tests.sync.test_conflicts import DIALER, disagree, edit, read
 
 
@@ -196,7 +195,7 @@ def test_a_thousand_alike_cost_the_same_statements_for_each_batch(crm: CrmConnec
 class Dispute:
     """Both sides changed the last name of one person; it is decided, and the decision has reached the CRM."""
 
-    def __init__(self, case: Case, choice: Choice, value: Any = None) -> None:  # noqa: F811
+    def __init__(self, case: Case, choice: Choice, value: Any = None) -> None:
         ConflictPolicy.objects.create(tenant=case.tenant, overrides={"last_name": "manual"})
         self.case = case
         self.kind, self.record_id = case.record()
@@ -241,7 +240,7 @@ class Dispute:
     ],
     ids=str,
 )
-def test_every_crm_gets_its_value_back_after_the_decision_reached_it(case: Case, choice: Choice, value: Any) -> None:  # noqa: F811
+def test_every_crm_gets_its_value_back_after_the_decision_reached_it(case: Case, choice: Choice, value: Any) -> None:
     found = Dispute(case, choice, value)
     assert take_back().reopened == 1
     drain(case.row)
@@ -253,7 +252,7 @@ def test_every_crm_gets_its_value_back_after_the_decision_reached_it(case: Case,
 
 
 @pytest.mark.django_db
-def test_a_page_that_comes_before_the_value_is_given_back_does_not_end_the_conflict(case: Case) -> None:  # noqa: F811
+def test_a_page_that_comes_before_the_value_is_given_back_does_not_end_the_conflict(case: Case) -> None:
     found = Dispute(case, Choice.OURS)
     take_back()
     pull(case.row, found.kind, PATIENCE, full=True)
@@ -263,7 +262,7 @@ def test_a_page_that_comes_before_the_value_is_given_back_does_not_end_the_confl
 
 
 @pytest.mark.django_db
-def test_what_somebody_edits_in_the_crm_meanwhile_is_not_written_over(case: Case) -> None:  # noqa: F811
+def test_what_somebody_edits_in_the_crm_meanwhile_is_not_written_over(case: Case) -> None:
     found = Dispute(case, Choice.OURS)
     take_back()
     found.edit_in_crm("Anew")
@@ -274,7 +273,7 @@ def test_what_somebody_edits_in_the_crm_meanwhile_is_not_written_over(case: Case
 
 
 @pytest.mark.django_db
-def test_a_person_who_is_forgotten_leaves_no_value_in_a_job(case: Case) -> None:  # noqa: F811
+def test_a_person_who_is_forgotten_leaves_no_value_in_a_job(case: Case) -> None:
     found = Dispute(case, Choice.OURS)
     take_back()
     assert "Ours" in str(SyncJob.objects.get(kind=giving_back.KIND).payload)

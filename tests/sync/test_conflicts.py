@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from integrations.models import CrmConnection
-from integrations.records import Change, RemoteEvent
+from integrations.records.events import Change, RemoteEvent
 from integrations.sandbox.server import SandboxServer
 from mapping.models import ConflictPolicy, FieldMapping, MappingVersion
 from mapping.publishing import add_defaults, publish
@@ -18,7 +18,6 @@ from sync.models import Conflict, Contact, FieldChange, SyncJob, SyncRecord
 from sync.pull import pull
 from sync.work import work
 from tests.providers.case import PATIENCE, Case
-from tests.providers.conftest import case  # noqa: F401 - a fixture
 
 DIALER = Author("api", "Dialer")
 
@@ -242,14 +241,14 @@ def test_one_other_value_cannot_be_right_for_all(crm: CrmConnection, fake_crm: S
 # --- against every CRM ----------------------------------------------------------------------------------------------
 
 
-def run(case: Case) -> None:  # noqa: F811
+def run(case: Case) -> None:
     SyncJob.objects.filter(state="ready").update(not_before=timezone.now() - timedelta(seconds=1))
     work(case.row.pk, patience=PATIENCE)
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("choice", [Choice.OURS, Choice.THEIRS])
-def test_an_open_field_is_not_written_and_the_decision_reaches_both_sides(case: Case, choice: Choice) -> None:  # noqa: F811
+def test_an_open_field_is_not_written_and_the_decision_reaches_both_sides(case: Case, choice: Choice) -> None:
     ConflictPolicy.objects.create(tenant=case.tenant, overrides={"last_name": "manual"})
     kind, record_id = case.record()
     pull(case.row, kind, PATIENCE)

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from integrations.models import CrmConnection
-from integrations.records import Fetched, RateLimit, RemoteRecord
+from integrations.records.limits import RateLimit
+from integrations.records.remote import Fetched, RemoteRecord
 from integrations.transport import breaker, limits
 from mapping.models import FieldMapping
 from mapping.publishing import add_defaults, compiled, publish
@@ -18,7 +19,6 @@ from sync.merge import merge
 from sync.models import Contact, FieldChange, Lane, SyncJob, SyncRecord
 from sync.work import work
 from tests.providers.case import PATIENCE, Case
-from tests.providers.conftest import case  # noqa: F401 - a fixture
 
 API = editing.Author("api", "Dialer")
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -115,7 +115,7 @@ def test_what_a_crm_says_counts_with_the_same_page(ann: Contact, scoped: CrmConn
 # --- from one CRM to the other --------------------------------------------------------------------------------------------------
 
 
-def in_both(connection: CrmConnection, case: Case, **values: Any) -> Contact:  # noqa: F811 - the fixture's value
+def in_both(connection: CrmConnection, case: Case, **values: Any) -> Contact:
     """Ann, whom both CRMs know."""
     add_defaults(connection)
     CrmConnection.objects.filter(pk=connection.pk).update(settings={"create_contacts": False})
@@ -128,12 +128,12 @@ def in_both(connection: CrmConnection, case: Case, **values: Any) -> Contact:  #
     return contact
 
 
-def drained(case: Case) -> dict[str, int]:  # noqa: F811
+def drained(case: Case) -> dict[str, int]:
     SyncJob.objects.filter(state="ready").update(not_before="2026-01-01T00:00:00Z")
     return dict(work(case.row.pk, patience=PATIENCE))
 
 
-def can_say(case: Case) -> None:  # noqa: F811
+def can_say(case: Case) -> None:
     """Gives do-not-call a field in CRMs that have none of their own."""
     rows = FieldMapping.objects.filter(crm_provider=case.slug, dialer_entity="contact")
     if not rows.filter(dialer_field="do_not_call").exists():
@@ -141,12 +141,12 @@ def can_say(case: Case) -> None:  # noqa: F811
         publish(case.tenant.pk, case.slug)
 
 
-def there(case: Case, contact: Contact) -> dict[str, Any]:  # noqa: F811
+def there(case: Case, contact: Contact) -> dict[str, Any]:
     link = SyncRecord.objects.get(local_record_id=contact.pk, crm_provider=case.slug)
     return case.read(link.crm_record_id, link.crm_object_type)
 
 
-def test_what_one_crm_says_is_carried_to_the_other_ahead_of_all_else(connection: CrmConnection, case: Case) -> None:  # noqa: F811
+def test_what_one_crm_says_is_carried_to_the_other_ahead_of_all_else(connection: CrmConnection, case: Case) -> None:
     can_say(case)
     contact = in_both(connection, case)
     told(connection, START + timedelta(minutes=1), last="Lee", company="Lee Ltd", dnc=True)
@@ -157,7 +157,7 @@ def test_what_one_crm_says_is_carried_to_the_other_ahead_of_all_else(connection:
     assert there(case, contact)["do_not_call"]
 
 
-def test_any_change_of_one_crm_is_carried_to_the_other(connection: CrmConnection, case: Case) -> None:  # noqa: F811
+def test_any_change_of_one_crm_is_carried_to_the_other(connection: CrmConnection, case: Case) -> None:
     contact = in_both(connection, case)
     told(connection, START + timedelta(minutes=1), last="Lee", company="Lee and Daughters", dnc=False)
     assert list(SyncJob.objects.values_list("connection_id", "lane")) == [(case.row.pk, Lane.EDITS)]
@@ -165,7 +165,7 @@ def test_any_change_of_one_crm_is_carried_to_the_other(connection: CrmConnection
     assert there(case, contact)["company"] == "Lee and Daughters"
 
 
-def test_an_edit_of_ours_goes_to_both(connection: CrmConnection, case: Case) -> None:  # noqa: F811
+def test_an_edit_of_ours_goes_to_both(connection: CrmConnection, case: Case) -> None:
     contact = in_both(connection, case)
     editing.edit(contact.pk, {"company": "Lee GmbH"}, API)
     assert set(SyncJob.objects.values_list("connection_id", flat=True)) == {case.row.pk, connection.pk}
@@ -174,7 +174,7 @@ def test_an_edit_of_ours_goes_to_both(connection: CrmConnection, case: Case) -> 
     assert there(case, contact)["company"] == "Lee GmbH"
 
 
-def test_somebody_who_must_not_be_called_is_made_so_in_the_crm(case: Case) -> None:  # noqa: F811
+def test_somebody_who_must_not_be_called_is_made_so_in_the_crm(case: Case) -> None:
     can_say(case)
     contact = editing.create(
         case.tenant.pk, {"last_name": "Lee", "email": "lee@example.com", "company": "Lee", "do_not_call": True}, API
@@ -187,7 +187,7 @@ def test_somebody_who_must_not_be_called_is_made_so_in_the_crm(case: Case) -> No
 # --- nothing holds it up --------------------------------------------------------------------------------------------------------
 
 
-def test_an_open_breaker_holds_edits_but_not_this(case: Case) -> None:  # noqa: F811
+def test_an_open_breaker_holds_edits_but_not_this(case: Case) -> None:
     can_say(case)
     people = [
         editing.create(

@@ -6,8 +6,8 @@ import pytest
 from django.utils import timezone
 
 from integrations.models import CrmConnection
-from integrations.records import ChangePage, RemoteRecord
-from mapping.publishing import add_defaults, compiled
+from integrations.records.remote import ChangePage, RemoteRecord
+from mapping.publishing import compiled
 from sync import editing, pushes
 from sync.inbound import PageWriter
 from sync.models import Contact, FeedCursor, MatchReview, SyncJob, SyncRecord
@@ -15,16 +15,9 @@ from sync.pull import pull
 from sync.work import work
 from tests import factories
 from tests.providers.case import PATIENCE, Case
-from tests.providers.conftest import case  # noqa: F401 - a fixture
 
 API = editing.Author("api", "Dialer")
 NORA = {"last_name": "Quill", "email": "nora.quill@example.com", "phone": "+14155550177", "company": "Quill & Sons"}
-
-
-@pytest.fixture
-def crm(scoped: CrmConnection) -> CrmConnection:
-    add_defaults(scoped)
-    return scoped
 
 
 def known(crm: CrmConnection, **fields: Any) -> Contact:
@@ -95,7 +88,7 @@ def test_the_same_page_again_asks_nobody_twice(crm: CrmConnection) -> None:
 # --- a CRM's search is behind ---------------------------------------------------------------------------------------
 
 
-def settle(case: Case) -> None:  # noqa: F811 - the fixture's value
+def settle(case: Case) -> None:
     for _ in range(4):
         SyncJob.objects.filter(state="ready").update(not_before="2026-01-01T00:00:00Z")
         work(case.row.pk, patience=PATIENCE)
@@ -104,7 +97,7 @@ def settle(case: Case) -> None:  # noqa: F811 - the fixture's value
         case.server.service.clock.advance(5)
 
 
-def records_of_nora(case: Case) -> list[str]:  # noqa: F811
+def records_of_nora(case: Case) -> list[str]:
     """Ids of everybody there with Nora's address, read from the records themselves, not by a search."""
     kind = case.provider.mapping_object
     ids = [record_id for page in case.provider.ids(kind) for record_id in page]
@@ -119,7 +112,7 @@ def records_of_nora(case: Case) -> list[str]:  # noqa: F811
 
 
 @pytest.mark.django_db
-def test_a_record_that_the_crms_search_does_not_show_yet_is_not_made_again(case: Case) -> None:  # noqa: F811
+def test_a_record_that_the_crms_search_does_not_show_yet_is_not_made_again(case: Case) -> None:
     """Its creation is repeated at once as if nobody knew of it, then the feed is read: still one record and one contact."""
     contact = editing.create(case.tenant.pk, NORA, API)
     settle(case)

@@ -7,7 +7,7 @@ import pytest
 
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
-from integrations.records import RecordWrite, Written
+from integrations.records.remote import RecordWrite, Written
 from mapping.editor_catalog import catalog_of
 from mapping.editor_form import shown
 from mapping.editor_rows import canonical, in_force
@@ -15,10 +15,8 @@ from sync import editing, editor_subjects, promoting
 from sync.editor_preview import preview
 from sync.models import Contact, RecordSnapshot, SyncRecord
 from tests.fake_crm.provider import FakeService, Provider
-from tests.sync import test_rehearsing
 from tests.sync.test_rehearsing import ME, candidate, load, rehearse, row, work_all
 
-crm, service = test_rehearsing.crm, test_rehearsing.service
 PEOPLE = 12
 
 

@@ -7,36 +7,16 @@ from django.utils import timezone
 
 from integrations import errors
 from integrations.models import CrmConnection
-from integrations.records import Change, Fetched, RemoteEvent
+from integrations.records.events import Change, RemoteEvent
+from integrations.records.remote import Fetched
 from integrations.sandbox.server import SandboxServer
-from integrations.transport.client import Patience
-from mapping.publishing import add_defaults
 from sync import fetching, inbox, queue
 from sync.inbox import Arrival
 from sync.models import Contact, FieldChange, InboxEvent, SyncJob, SyncRecord, SyncRun
 from sync.pull import pull
 from sync.work import work
 from tests.fake_crm.provider import FakeService, Provider
-
-PATIENCE = Patience(turn=1, retry=0)
-
-
-@pytest.fixture
-def crm(scoped: CrmConnection) -> CrmConnection:
-    add_defaults(scoped)
-    return scoped
-
-
-@pytest.fixture
-def service(fake_crm: SandboxServer) -> FakeService:
-    found: Any = fake_crm.service
-    return found  # type: ignore[no-any-return]
-
-
-def person(service: FakeService, record_id: str, **fields: Any) -> None:
-    marks = {name: fields.pop(name) for name in ("moved_to", "deleted", "inactive") if name in fields}
-    standard = {"first": "Ann", "last": f"Lee{record_id}", "email": f"ann{record_id}@example.com"}
-    service.put_person(record_id, {**standard, **fields}, **marks)
+from tests.sync.people import PATIENCE, person
 
 
 def tell(crm: CrmConnection, *ids: str, key: str = "", change: Change = Change.UPDATED, **more: Any) -> None:

@@ -10,19 +10,13 @@ from integrations.models import CrmConnection
 from integrations.sandbox.server import SandboxServer
 from integrations.transport.client import Patience
 from mapping.models import ConflictPolicy, FieldMapping
-from mapping.publishing import add_defaults, publish
+from mapping.publishing import publish
 from sync import editing, joining
 from sync.models import Conflict, Contact, FeedCursor, FieldChange, SyncRecord, SyncRun
 from sync.pull import pull
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 PATIENCE = Patience(turn=1, retry=0)
-
-
-@pytest.fixture
-def crm(scoped: CrmConnection) -> CrmConnection:
-    add_defaults(scoped)
-    return scoped
 
 
 def put(server: SandboxServer, number: int, *, minutes: int = 0, **fields: Any) -> None:

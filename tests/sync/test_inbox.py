@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from integrations import tenancy
 from integrations.models import CrmConnection
-from integrations.records import Change, RemoteEvent
+from integrations.records.events import Change, RemoteEvent
 from sync import inbox, queue, tasks
 from sync.inbox import Arrival
 from sync.models import InboxEvent, SyncJob

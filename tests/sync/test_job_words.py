@@ -3,7 +3,7 @@
 import pytest
 
 from sync import handlers, job_words
-from sync.causes_words import KINDS
+from sync.causes.words import KINDS
 
 OURS = [kind for kind in handlers.kinds() if kind not in ("test", "slow")]
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 import pytest
 
 from integrations.errors import Retry
-from integrations.records import ChangePage, RemoteRecord
+from integrations.records.remote import ChangePage, RemoteRecord
 from sync import joining
 from sync.joining import joined
 

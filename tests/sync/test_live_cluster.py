@@ -108,6 +108,7 @@ def runs_tasks() -> bool:
 
 @pytest.mark.live
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.thorough
 def test_whatever_process_is_killed_later_tasks_run_and_nothing_is_left_behind(tmp_path: Path) -> None:
     with live_supervisor(tmp_path, timeout=60) as live:
         cluster = live.cluster()

@@ -9,18 +9,18 @@ from django.utils import timezone
 
 from activities import targets
 from activities.models import Call
-from integrations.records import Change, ChangePage, RemoteEvent
+from integrations.records.events import Change, RemoteEvent
+from integrations.records.remote import ChangePage
 from integrations.registry import PROVIDERS
 from mapping.publishing import compiled
 from sync import inbox
-from sync.departed import NO_LONGER_THERE
 from sync.inbound import PageWriter
 from sync.inbox import Arrival
+from sync.link_states import NO_LONGER_THERE
 from sync.models import Contact, FeedCursor, FieldChange, InboxEvent, MatchReview, SyncRecord
 from sync.work import work
 from tests import factories
 from tests.providers.case import PATIENCE, Case
-from tests.providers.conftest import case  # noqa: F401 - a fixture
 
 
 @dataclass
@@ -331,7 +331,7 @@ ROWS = [(slug, life) for slug in PROVIDERS for life in LIVES if (slug, life) not
 @pytest.mark.parametrize(
     ("case", "life"), ROWS, indirect=["case"], ids=[f"{slug}-{life.__name__}" for slug, life in ROWS]
 )
-def test_a_record_lives(case: Case, life: Life) -> None:  # noqa: F811
+def test_a_record_lives(case: Case, life: Life) -> None:
     life(Stage(case))
 
 
@@ -350,7 +350,7 @@ def erased_in_hubspot(stage: Stage) -> Contact:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("case", ["hubspot"], indirect=True)
-def test_somebody_who_was_erased_in_the_crm_is_forgotten_here_with_all_that_was_said(case: Case) -> None:  # noqa: F811
+def test_somebody_who_was_erased_in_the_crm_is_forgotten_here_with_all_that_was_said(case: Case) -> None:
     contact = erased_in_hubspot(Stage(case))
     assert contact.deleted_at is not None
     assert (contact.first_name, contact.last_name, contact.email, contact.custom) == ("", "", "", {})
@@ -365,7 +365,7 @@ def test_somebody_who_was_erased_in_the_crm_is_forgotten_here_with_all_that_was_
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("case", ["hubspot"], indirect=True)
-def test_what_was_joined_into_somebody_is_forgotten_with_them(case: Case) -> None:  # noqa: F811
+def test_what_was_joined_into_somebody_is_forgotten_with_them(case: Case) -> None:
     stage = Stage(case)
     one, other = stage.somebody("Private"), stage.somebody("Secret")
     stage.merge(other, one)
@@ -378,7 +378,7 @@ def test_what_was_joined_into_somebody_is_forgotten_with_them(case: Case) -> Non
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("case", ["hubspot"], indirect=True)
-def test_somebody_whom_another_crm_still_has_is_not_forgotten(case: Case) -> None:  # noqa: F811
+def test_somebody_whom_another_crm_still_has_is_not_forgotten(case: Case) -> None:
     stage = Stage(case)
     one = stage.somebody("Private")
     contact = stage.contact_of(one)

@@ -7,21 +7,20 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from integrations.records import Change, RemoteEvent
+from integrations.records.events import Change, RemoteEvent
 from sync import editing, inbox, loops
 from sync.editing import Author
 from sync.models import Conflict, Contact, FieldChange, Quarantine, SyncJob, SyncRecord
 from sync.pull import pull
 from sync.work import work
 from tests.providers.case import PATIENCE, Case
-from tests.providers.conftest import case  # noqa: F401 - a fixture
 
 OURS, THEIRS = "+14155550142", "+14155550199"
 DIALER = Author("api", "Dialer")
 
 
 @pytest.fixture
-def link(case: Case) -> SyncRecord:  # noqa: F811
+def link(case: Case) -> SyncRecord:
     """A person whom both sides know, with nothing left to do."""
     kind, record_id = case.record()
     pull(case.row, kind, PATIENCE)
@@ -30,7 +29,7 @@ def link(case: Case) -> SyncRecord:  # noqa: F811
     return found
 
 
-def run(case: Case) -> None:  # noqa: F811
+def run(case: Case) -> None:
     SyncJob.objects.filter(state="ready").update(not_before=timezone.now() - timedelta(seconds=1))
     work(case.row.pk, patience=PATIENCE)
 
@@ -40,7 +39,7 @@ def set_here(link: SyncRecord, **fields: Any) -> None:
     editing.edit(link.local_record_id, fields, DIALER)
 
 
-def set_in_crm(case: Case, link: SyncRecord, **fields: Any) -> None:  # noqa: F811
+def set_in_crm(case: Case, link: SyncRecord, **fields: Any) -> None:
     """Somebody edits the record in the CRM, and it tells us."""
     case.server.service.clock.advance(120)
     write = case.to_write(fields, link.crm_record_id)
@@ -49,13 +48,13 @@ def set_in_crm(case: Case, link: SyncRecord, **fields: Any) -> None:  # noqa: F8
     tell(case, link)
 
 
-def tell(case: Case, link: SyncRecord) -> None:  # noqa: F811
+def tell(case: Case, link: SyncRecord) -> None:
     key = f"told-{SyncJob.objects.count()}-{FieldChange.objects.count()}-{timezone.now().timestamp()}"
     event = RemoteEvent(key, Change.UPDATED, link.crm_object_type, (link.crm_record_id,))
     inbox.store([inbox.Arrival(case.tenant.pk, case.row.pk, event)], inbox.WEBHOOK)
 
 
-def bounce(case: Case, link: SyncRecord) -> None:  # noqa: F811
+def bounce(case: Case, link: SyncRecord) -> None:
     """We set the phone, it is written, an automation in the CRM turns it into another one, and we hear of it."""
     set_here(link, phone=OURS)
     run(case)
@@ -78,7 +77,7 @@ def state(link: SyncRecord) -> str:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("way", ["webhook", "poll"])
-def test_our_own_write_that_comes_back_changes_nothing(case: Case, link: SyncRecord, way: str) -> None:  # noqa: F811
+def test_our_own_write_that_comes_back_changes_nothing(case: Case, link: SyncRecord, way: str) -> None:
     set_here(link, phone=OURS, last_name="Echo")
     run(case)
     assert case.read(link.crm_record_id)["last_name"] == "Echo"
@@ -94,7 +93,7 @@ def test_our_own_write_that_comes_back_changes_nothing(case: Case, link: SyncRec
 
 
 @pytest.mark.django_db
-def test_writes_of_a_field_stop_after_the_second_bounce(case: Case, link: SyncRecord) -> None:  # noqa: F811
+def test_writes_of_a_field_stop_after_the_second_bounce(case: Case, link: SyncRecord) -> None:
     bounce(case, link)
     bounce(case, link)
     assert contact_of(link).phone == THEIRS
@@ -119,7 +118,7 @@ def test_writes_of_a_field_stop_after_the_second_bounce(case: Case, link: SyncRe
 
 
 @pytest.mark.django_db
-def test_meanwhile_the_crms_value_is_taken_and_not_pushed_back(case: Case, link: SyncRecord) -> None:  # noqa: F811
+def test_meanwhile_the_crms_value_is_taken_and_not_pushed_back(case: Case, link: SyncRecord) -> None:
     bounce(case, link)
     bounce(case, link)
     set_here(link, phone=OURS)
@@ -133,7 +132,7 @@ def test_meanwhile_the_crms_value_is_taken_and_not_pushed_back(case: Case, link:
 
 
 @pytest.mark.django_db
-def test_a_released_field_is_written_again_and_starts_afresh(case: Case, link: SyncRecord) -> None:  # noqa: F811
+def test_a_released_field_is_written_again_and_starts_afresh(case: Case, link: SyncRecord) -> None:
     bounce(case, link)
     bounce(case, link)
     set_here(link, phone=OURS)
@@ -147,7 +146,7 @@ def test_a_released_field_is_written_again_and_starts_afresh(case: Case, link: S
 
 
 @pytest.mark.django_db
-def test_a_phone_that_the_crm_only_spells_differently_does_not_bounce(case: Case, link: SyncRecord) -> None:  # noqa: F811
+def test_a_phone_that_the_crm_only_spells_differently_does_not_bounce(case: Case, link: SyncRecord) -> None:
     set_here(link, phone=OURS)
     run(case)
     before = state(link)

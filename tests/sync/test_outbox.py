@@ -9,15 +9,14 @@ import pytest
 from integrations import errors
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
-from integrations.records import RecordWrite, Written
+from integrations.records.remote import RecordWrite, Written
 from integrations.registry import provider_class
 from mapping.models import ConflictPolicy, FieldMapping
 from mapping.publishing import publish
-from sync import departed, editing, pushes, queue
+from sync import editing, link_states, pushes, queue
 from sync.models import Conflict, Contact, FieldChange, MatchReview, SyncJob, SyncRecord
 from sync.work import work
 from tests.providers.case import PATIENCE, Case
-from tests.providers.conftest import case  # noqa: F401 - a fixture
 
 API = editing.Author("api", "Dialer")
 NORA = {
@@ -32,7 +31,7 @@ Spy = list[RecordWrite]
 
 
 @pytest.fixture
-def sent(case: Case, monkeypatch: pytest.MonkeyPatch) -> Spy:  # noqa: F811 - the fixture's value
+def sent(case: Case, monkeypatch: pytest.MonkeyPatch) -> Spy:
     """Every record that is handed to the CRM's client."""
     seen: Spy = []
     write = provider_class(case.slug).write
@@ -45,13 +44,13 @@ def sent(case: Case, monkeypatch: pytest.MonkeyPatch) -> Spy:  # noqa: F811 - th
     return seen
 
 
-def run(case: Case) -> dict[str, int]:  # noqa: F811
+def run(case: Case) -> dict[str, int]:
     """Works everything that is there, whatever its time."""
     SyncJob.objects.filter(state="ready").update(not_before="2026-01-01T00:00:00Z")
     return dict(work(case.row.pk, patience=PATIENCE))
 
 
-def made(case: Case, **values: Any) -> tuple[Contact, SyncRecord]:  # noqa: F811
+def made(case: Case, **values: Any) -> tuple[Contact, SyncRecord]:
     """Nora, made by the dialer and carried to the CRM."""
     contact = editing.create(case.tenant.pk, {**NORA, **values}, API)
     assert run(case) == {"done": 1}
@@ -69,7 +68,7 @@ def edited(contact_id: UUID, **values: Any) -> Contact:
     return found
 
 
-def known_to_the_crm(case: Case, **values: Any) -> str:  # noqa: F811
+def known_to_the_crm(case: Case, **values: Any) -> str:
     """Somebody with Nora's name and address, whom no feed has told us of."""
     kind, service = case.provider.mapping_object, case.server.service
     order = case.to_write({"last_name": NORA["last_name"], "email": NORA["email"], **values})
@@ -79,20 +78,20 @@ def known_to_the_crm(case: Case, **values: Any) -> str:  # noqa: F811
     return written.id
 
 
-def refuse_twins(case: Case) -> None:  # noqa: F811
+def refuse_twins(case: Case) -> None:
     """Where the CRM does so only by a rule of its administrator's."""
     if hasattr(case.server.service, "duplicate_rule"):
         case.server.service.duplicate_rule(case.provider.mapping_object, "Email")
 
 
-def by_hand(case: Case, link: SyncRecord, **values: Any) -> None:  # noqa: F811
+def by_hand(case: Case, link: SyncRecord, **values: Any) -> None:
     case.server.service.clock.advance(60)
     fields = dict(case.to_write(values, link.crm_record_id).values)
     case.server.service.edit(link.crm_object_type, link.crm_record_id, fields)
     case.server.service.clock.advance(60)
 
 
-def test_a_new_contact_is_made_in_the_crm_and_linked(case: Case) -> None:  # noqa: F811
+def test_a_new_contact_is_made_in_the_crm_and_linked(case: Case) -> None:
     contact, link = made(case)
     values = case.read(link.crm_record_id, link.crm_object_type)
     assert {name: values[name] for name in NORA} == NORA
@@ -103,7 +102,7 @@ def test_a_new_contact_is_made_in_the_crm_and_linked(case: Case) -> None:  # noq
 
 @pytest.mark.parametrize(("rule", "company"), [("crm_wins", "Theirs Ltd"), ("dialer_wins", NORA["company"])])
 def test_somebody_whom_the_crm_has_already_is_merged_and_nothing_of_theirs_is_lost(
-    case: Case,  # noqa: F811
+    case: Case,
     sent: Spy,
     rule: str,
     company: str,
@@ -128,7 +127,7 @@ def test_somebody_whom_the_crm_has_already_is_merged_and_nothing_of_theirs_is_lo
     assert not sent
 
 
-def test_a_field_that_waits_for_a_decision_is_not_written_to_somebody_whom_the_crm_has_already(case: Case) -> None:  # noqa: F811
+def test_a_field_that_waits_for_a_decision_is_not_written_to_somebody_whom_the_crm_has_already(case: Case) -> None:
     ConflictPolicy.objects.create(tenant=case.tenant, overrides={"company": "manual"})
     theirs = known_to_the_crm(case, company="Theirs Ltd")
     contact = editing.create(case.tenant.pk, NORA, API)
@@ -141,7 +140,7 @@ def test_a_field_that_waits_for_a_decision_is_not_written_to_somebody_whom_the_c
     assert (conflict.ours, conflict.theirs) == (NORA["company"], "Theirs Ltd")
 
 
-def test_two_contacts_whom_the_crm_takes_for_one_are_asked_about_and_neither_is_written_over(case: Case) -> None:  # noqa: F811
+def test_two_contacts_whom_the_crm_takes_for_one_are_asked_about_and_neither_is_written_over(case: Case) -> None:
     first, link = made(case)
     refuse_twins(case)
     second = editing.create(case.tenant.pk, {**NORA, "company": "Second Ltd"}, API)
@@ -152,7 +151,7 @@ def test_two_contacts_whom_the_crm_takes_for_one_are_asked_about_and_neither_is_
     assert not SyncJob.objects.exclude(state="done").exists()
 
 
-def test_an_edit_sends_the_changed_field_only_and_a_second_run_sends_nothing(case: Case, sent: Spy) -> None:  # noqa: F811
+def test_an_edit_sends_the_changed_field_only_and_a_second_run_sends_nothing(case: Case, sent: Spy) -> None:
     contact, link = made(case)
     del sent[:]
     edited(contact.pk, company="Quill Ltd")
@@ -165,7 +164,7 @@ def test_an_edit_sends_the_changed_field_only_and_a_second_run_sends_nothing(cas
     assert len(sent) == 1
 
 
-def test_many_edits_of_one_contact_are_one_write_of_the_newest_state(case: Case, sent: Spy) -> None:  # noqa: F811
+def test_many_edits_of_one_contact_are_one_write_of_the_newest_state(case: Case, sent: Spy) -> None:
     contact, link = made(case)
     del sent[:]
     for number in range(5):
@@ -175,7 +174,7 @@ def test_many_edits_of_one_contact_are_one_write_of_the_newest_state(case: Case,
     assert case.read(link.crm_record_id, link.crm_object_type)["company"] == "Quill 4"
 
 
-def test_a_value_taken_away_here_is_taken_away_there(case: Case) -> None:  # noqa: F811
+def test_a_value_taken_away_here_is_taken_away_there(case: Case) -> None:
     contact, link = made(case)
     edited(contact.pk, phone=None)
     run(case)
@@ -184,7 +183,7 @@ def test_a_value_taken_away_here_is_taken_away_there(case: Case) -> None:  # noq
     assert values["email"] == NORA["email"]
 
 
-def test_what_the_crm_changed_meanwhile_is_merged_and_not_overwritten(case: Case) -> None:  # noqa: F811
+def test_what_the_crm_changed_meanwhile_is_merged_and_not_overwritten(case: Case) -> None:
     contact, link = made(case)
     by_hand(case, link, last_name="Ames")
     edited(contact.pk, company="Quill Ltd")
@@ -198,7 +197,7 @@ def test_what_the_crm_changed_meanwhile_is_merged_and_not_overwritten(case: Case
 @pytest.mark.parametrize(
     ("policy", "kept", "lost"), [("crm_wins", "Theirs", "Ours"), ("dialer_wins", "Ours", "Theirs")]
 )
-def test_what_loses_a_conflict_stands_in_the_history(case: Case, policy: str, kept: str, lost: str) -> None:  # noqa: F811
+def test_what_loses_a_conflict_stands_in_the_history(case: Case, policy: str, kept: str, lost: str) -> None:
     ConflictPolicy.objects.create(tenant=case.tenant, default=policy)
     contact, link = made(case)
     by_hand(case, link, last_name="Theirs")
@@ -212,7 +211,7 @@ def test_what_loses_a_conflict_stands_in_the_history(case: Case, policy: str, ke
 
 
 @pytest.mark.parametrize("fault", ["drop_after", "drop_before"])
-def test_a_lost_answer_makes_no_second_person(case: Case, fault: str) -> None:  # noqa: F811
+def test_a_lost_answer_makes_no_second_person(case: Case, fault: str) -> None:
     before = number_of_records(case)
     contact = editing.create(case.tenant.pk, NORA, API)
     case.server.service.faults.set([{"kind": fault, "match": "POST|PATCH|PUT", "times": 1}])
@@ -225,7 +224,7 @@ def test_a_lost_answer_makes_no_second_person(case: Case, fault: str) -> None:  
 
 
 def test_a_worker_that_dies_after_the_write_leaves_one_person_and_the_right_base(
-    case: Case,  # noqa: F811
+    case: Case,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = number_of_records(case)
@@ -246,12 +245,12 @@ def test_a_worker_that_dies_after_the_write_leaves_one_person_and_the_right_base
     assert {name: link_of(contact).base[name] for name in NORA} == NORA
 
 
-def number_of_records(case: Case) -> int:  # noqa: F811
+def number_of_records(case: Case) -> int:
     return sum(len(page) for page in case.provider.ids(case.provider.mapping_object))
 
 
 def test_one_bad_record_is_laid_aside_with_its_cause_and_stops_nobody(
-    case: Case,  # noqa: F811
+    case: Case,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     people = [
@@ -275,7 +274,7 @@ def test_one_bad_record_is_laid_aside_with_its_cause_and_stops_nobody(
     assert states == [("synced", "Changed"), ("error", NORA["company"]), ("synced", "Changed")]
 
 
-def test_a_record_that_is_gone_needs_nothing_more(case: Case, sent: Spy) -> None:  # noqa: F811
+def test_a_record_that_is_gone_needs_nothing_more(case: Case, sent: Spy) -> None:
     contact, link = made(case)
     case.server.service.remove(link.crm_object_type, link.crm_record_id)
     case.server.service.clock.advance(60)
@@ -286,7 +285,7 @@ def test_a_record_that_is_gone_needs_nothing_more(case: Case, sent: Spy) -> None
     assert Contact.objects.get(pk=contact.pk).company == "Changed"
 
 
-def test_a_required_field_that_is_missing_makes_no_record_and_says_so(case: Case, sent: Spy) -> None:  # noqa: F811
+def test_a_required_field_that_is_missing_makes_no_record_and_says_so(case: Case, sent: Spy) -> None:
     remap(case, "company", is_required=True)
     editing.create(case.tenant.pk, {"last_name": "Quill", "email": "q@example.com"}, API)
     assert run(case) == {"dead": 1}
@@ -294,13 +293,13 @@ def test_a_required_field_that_is_missing_makes_no_record_and_says_so(case: Case
     assert "ompany" in SyncJob.objects.get(state="dead").error
 
 
-def remap(case: Case, field: str, **changes: Any) -> None:  # noqa: F811
+def remap(case: Case, field: str, **changes: Any) -> None:
     FieldMapping.objects.filter(crm_provider=case.slug, dialer_field=field).update(**changes)
     publish(case.tenant.pk, case.slug)
 
 
 @pytest.mark.parametrize(("rule", "there"), [("clear", None), ("ignore", MOBILE), ("fill", MOBILE)], ids=str)
-def test_a_blank_of_ours_does_what_the_fields_rule_says(case: Case, rule: str, there: str | None) -> None:  # noqa: F811
+def test_a_blank_of_ours_does_what_the_fields_rule_says(case: Case, rule: str, there: str | None) -> None:
     remap(case, "mobile_phone", on_blank=rule)
     contact, link = made(case, mobile_phone=MOBILE)
     edited(contact.pk, mobile_phone=None)
@@ -309,7 +308,7 @@ def test_a_blank_of_ours_does_what_the_fields_rule_says(case: Case, rule: str, t
 
 
 @pytest.mark.parametrize(("rule", "here"), [("clear", ""), ("ignore", MOBILE), ("fill", MOBILE)], ids=str)
-def test_a_blank_of_the_crm_does_what_the_fields_rule_says(case: Case, rule: str, here: str) -> None:  # noqa: F811
+def test_a_blank_of_the_crm_does_what_the_fields_rule_says(case: Case, rule: str, here: str) -> None:
     remap(case, "mobile_phone", on_blank=rule)
     contact, link = made(case, mobile_phone=MOBILE)
     by_hand(case, link, mobile_phone=None)
@@ -319,7 +318,7 @@ def test_a_blank_of_the_crm_does_what_the_fields_rule_says(case: Case, rule: str
     assert contact.mobile_phone == here
 
 
-def test_a_field_that_only_fills_never_replaces_a_value_of_either_side(case: Case) -> None:  # noqa: F811
+def test_a_field_that_only_fills_never_replaces_a_value_of_either_side(case: Case) -> None:
     remap(case, "mobile_phone", on_blank="fill")
     contact, link = made(case, mobile_phone=MOBILE)
     by_hand(case, link, mobile_phone="+14155550166")
@@ -332,7 +331,7 @@ def test_a_field_that_only_fills_never_replaces_a_value_of_either_side(case: Cas
 
 
 def test_two_contacts_that_the_crm_keeps_as_one_record_are_left_to_a_person(
-    case: Case,  # noqa: F811
+    case: Case,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first, link = made(case)
@@ -349,7 +348,7 @@ def test_two_contacts_that_the_crm_keeps_as_one_record_are_left_to_a_person(
 
 @pytest.mark.parametrize("error", [errors.Throttled("slow", after=30), errors.Retry("down")], ids=["throttled", "down"])
 def test_a_batch_that_breaks_off_keeps_what_came_before(
-    case: Case,  # noqa: F811
+    case: Case,
     monkeypatch: pytest.MonkeyPatch,
     error: errors.CrmError,
 ) -> None:
@@ -385,7 +384,7 @@ def _second_breaks(write: Any, error: errors.CrmError) -> Callable[..., list[Wri
     return breaking
 
 
-def test_a_contact_is_not_made_in_a_crm_that_takes_no_new_people(case: Case, sent: Spy) -> None:  # noqa: F811
+def test_a_contact_is_not_made_in_a_crm_that_takes_no_new_people(case: Case, sent: Spy) -> None:
     CrmConnection.objects.update(settings={**case.row.settings, "create_contacts": False})
     editing.create(case.tenant.pk, NORA, API)
     assert not run(case)
@@ -397,7 +396,7 @@ DROPPING = pytest.mark.parametrize("case", ["hubspot", "salesforce"], indirect=T
 
 
 @DROPPING
-def test_a_field_that_the_crm_has_not_any_more_is_told_of_while_the_rest_is_in_sync(case: Case) -> None:  # noqa: F811
+def test_a_field_that_the_crm_has_not_any_more_is_told_of_while_the_rest_is_in_sync(case: Case) -> None:
     contact, link = made(case)
     assert "warnings" not in link.metadata
     remap(case, "title", crm_field="Long_Gone")
@@ -416,7 +415,7 @@ def test_a_field_that_the_crm_has_not_any_more_is_told_of_while_the_rest_is_in_s
 
 @DROPPING
 def test_a_hidden_record_is_neither_written_nor_made_again_and_catches_up_once_it_is_shown(
-    case: Case,  # noqa: F811
+    case: Case,
     sent: Spy,
 ) -> None:
     contact, link = made(case)
@@ -427,7 +426,7 @@ def test_a_hidden_record_is_neither_written_nor_made_again_and_catches_up_once_i
     edited(contact.pk, company="Unseen Ltd")
     run(case)
     link.refresh_from_db()
-    assert set(link.metadata) & set(departed.NO_LONGER_THERE) == {"unseen_at"}
+    assert set(link.metadata) & set(link_states.NO_LONGER_THERE) == {"unseen_at"}
     del sent[:]
     pushes.enqueue([contact], new=True)
     assert run(case) == {"done": 1}
@@ -438,4 +437,4 @@ def test_a_hidden_record_is_neither_written_nor_made_again_and_catches_up_once_i
     values = case.read(link.crm_record_id, link.crm_object_type)
     assert (values["company"], values["last_name"]) == ("Unseen Ltd", "Ames")
     link.refresh_from_db()
-    assert not set(link.metadata) & set(departed.NO_LONGER_THERE)
+    assert not set(link.metadata) & set(link_states.NO_LONGER_THERE)

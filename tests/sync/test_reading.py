@@ -12,7 +12,7 @@ from mapping.publishing import publish
 from sync import joining
 from sync.models import Contact, FeedCursor, SyncRun
 from sync.pull import pull
-from tests.sync.test_inbound import PATIENCE, crm, put  # noqa: F401 - a fixture
+from tests.sync.test_inbound import PATIENCE, put
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -23,7 +23,7 @@ def _pages_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def people(crm: CrmConnection, fake_crm: SandboxServer) -> CrmConnection:  # noqa: F811
+def people(crm: CrmConnection, fake_crm: SandboxServer) -> CrmConnection:
     """120 of them: three pages."""
     for number in range(1, 121):
         put(fake_crm, number)

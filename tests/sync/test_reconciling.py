@@ -11,7 +11,6 @@ from django.db import connection as database
 from integrations.errors import CrmError
 from integrations.models import CrmConnection
 from integrations.sandbox.server import SandboxServer
-from mapping.publishing import add_defaults
 from sync import pulling, reconciling
 from sync.inbound import PageWriter
 from sync.models import Certificate, Contact, SyncJob, SyncRecord, SyncRun
@@ -19,14 +18,13 @@ from sync.pull import pull
 from sync.work import work
 from tests.fake_crm.provider import FakeService
 from tests.providers.case import PATIENCE, Case
-from tests.providers.conftest import case  # noqa: F401 - a fixture
-from tests.sync.test_fetching import PATIENCE as IMPATIENT
-from tests.sync.test_fetching import person
+from tests.sync.people import PATIENCE as IMPATIENT
+from tests.sync.people import person
 
 LOST_EDITS, LOST_NEWCOMERS, SILENT_DELETIONS = 5, 2, 3
 
 
-def by_hand(case: Case, values: dict[str, Any]) -> dict[str, Any]:  # noqa: F811 - the fixture's value
+def by_hand(case: Case, values: dict[str, Any]) -> dict[str, Any]:
     """In the CRM's words; what it keeps in custom fields is left out."""
     return {name: value for name, value in case.to_write(values).values.items() if not isinstance(value, dict)}
 
@@ -37,7 +35,7 @@ def some_links(kind: str, count: int) -> list[SyncRecord]:
 
 
 @pytest.mark.django_db
-def test_the_certificate_names_exactly_the_seven_dropped_events_and_three_silent_deletes(case: Case) -> None:  # noqa: F811
+def test_the_certificate_names_exactly_the_seven_dropped_events_and_three_silent_deletes(case: Case) -> None:
     kind, service = case.provider.person_types[0], case.server.service
     pull(case.row, kind, PATIENCE)
     first = reconciling.reconcile(case.row, kind, PATIENCE).certificate
@@ -80,7 +78,7 @@ def test_the_certificate_names_exactly_the_seven_dropped_events_and_three_silent
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_jobs_of_a_night_certify_every_kind_of_person(case: Case) -> None:  # noqa: F811
+def test_the_jobs_of_a_night_certify_every_kind_of_person(case: Case) -> None:
     for kind in case.provider.person_types:
         pull(case.row, kind, PATIENCE)
     SyncJob.objects.all().delete()
@@ -95,18 +93,6 @@ def test_the_jobs_of_a_night_certify_every_kind_of_person(case: Case) -> None:  
 
 
 # --- slices, pauses, policies: with the smallest CRM ------------------------------------------------------------------
-
-
-@pytest.fixture
-def crm(scoped: CrmConnection) -> CrmConnection:
-    add_defaults(scoped)
-    return scoped
-
-
-@pytest.fixture
-def service(fake_crm: SandboxServer) -> FakeService:
-    assert isinstance(fake_crm.service, FakeService)
-    return fake_crm.service
 
 
 def test_it_goes_on_slice_by_slice_and_every_slice_is_kept(crm: CrmConnection, service: FakeService) -> None:

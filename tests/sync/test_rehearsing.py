@@ -9,10 +9,9 @@ from django.test.utils import CaptureQueriesContext
 
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
-from integrations.records import RecordWrite, Written
-from integrations.sandbox.server import SandboxServer
+from integrations.records.remote import RecordWrite, Written
 from mapping.models import ConflictPolicy, FieldMapping, MappingVersion
-from mapping.publishing import add_defaults, publish
+from mapping.publishing import publish
 from sync import drafts, editing, erasing, promoting, pulling, rehearsing, snapshots
 from sync.editing import Author
 from sync.models import (
@@ -31,24 +30,12 @@ from sync.rehearsing import Refused
 from sync.work import work
 from tests import factories
 from tests.fake_crm.provider import FakeService, Provider
-from tests.sync.test_fetching import PATIENCE, person
+from tests.sync.people import PATIENCE, person
 from tests.sync.test_inbound import state
 
 PEOPLE = 500
 ME = Author("person", "Grace")
 TITLE = {"dialer_field": "title", "crm_field": "position", "direction": "inbound"}
-
-
-@pytest.fixture
-def crm(scoped: CrmConnection) -> CrmConnection:
-    add_defaults(scoped)
-    return scoped
-
-
-@pytest.fixture
-def service(fake_crm: SandboxServer) -> FakeService:
-    assert isinstance(fake_crm.service, FakeService)
-    return fake_crm.service
 
 
 @pytest.fixture

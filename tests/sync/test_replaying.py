@@ -12,10 +12,8 @@ from django.utils import timezone
 
 from integrations import tenancy
 from integrations.models import CrmConnection
-from integrations.records import Change, RemoteEvent
+from integrations.records.events import Change, RemoteEvent
 from integrations.sandbox.server import SandboxServer
-from integrations.transport.client import Patience
-from mapping.publishing import add_defaults
 from sync import inbox, replacing, replay_diff, replaying
 from sync.inbox import Arrival
 from sync.models import Conflict, Contact, FieldChange, InboxEvent, SyncJob, SyncRecord
@@ -23,27 +21,10 @@ from sync.replay_diff import Diff
 from sync.replaying import Window
 from sync.work import work
 from tests.fake_crm.provider import FakeService, Provider
+from tests.sync.people import PATIENCE, person
 
-PATIENCE = Patience(turn=1, retry=0)
 TOLD = 13
 """Events of the world below that name records; one of them is our own, of the record that a merge left."""
-
-
-@pytest.fixture
-def crm(scoped: CrmConnection) -> CrmConnection:
-    add_defaults(scoped)
-    return scoped
-
-
-@pytest.fixture
-def service(fake_crm: SandboxServer) -> FakeService:
-    found: Any = fake_crm.service
-    return found  # type: ignore[no-any-return]
-
-
-def person(service: FakeService, record_id: str, **fields: Any) -> None:
-    standard = {"first": "Ann", "last": f"Lee{record_id}", "email": f"ann{record_id}@example.com"}
-    service.put_person(record_id, {**standard, **fields})
 
 
 def tell(crm: CrmConnection, *ids: str, change: Change = Change.UPDATED, moved_to: str = "") -> None:

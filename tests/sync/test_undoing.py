@@ -12,36 +12,24 @@ from django.utils import timezone
 from integrations.crm import open_crm
 from integrations.models import CrmConnection
 from integrations.providers.base import CrmProvider
-from integrations.records import RecordWrite, Written
-from integrations.sandbox.server import SandboxServer
+from integrations.records.remote import RecordWrite, Written
 from mapping.models import FieldMapping, MappingVersion
-from mapping.publishing import add_defaults, publish
-from sync import editing, promoting, queue, undoing, undoing_sent, undoing_steps, undoing_writing
+from mapping.publishing import publish
+from sync import editing, promoting, queue
 from sync.editing import Author
 from sync.models import Contact, FieldChange, SentValue, SyncJob, SyncRecord, SyncRun, Undo, UndoItem
 from sync.pull import pull
 from sync.rehearsing import Refused
-from sync.undoing_alike import alike
+from sync.undoing import overwritten, steps, undos, writing
+from sync.undoing.alike import alike
 from tests.fake_crm.provider import FakeService, Provider
-from tests.sync.test_fetching import PATIENCE, person
+from tests.sync.people import PATIENCE, person
 from tests.sync.test_fetching import run as work_due
 from tests.sync.test_rehearsing import changed_rows, rehearse
 
 ME = Author("person", "Grace")
 BAD = {"map": {"Hot": "Cold", "Cold": "Hot"}, "unmapped": "pass"}
 PEOPLE = 60
-
-
-@pytest.fixture
-def crm(scoped: CrmConnection) -> CrmConnection:
-    add_defaults(scoped)
-    return scoped
-
-
-@pytest.fixture
-def service(fake_crm: SandboxServer) -> FakeService:
-    assert isinstance(fake_crm.service, FakeService)
-    return fake_crm.service
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +73,7 @@ def undo(crm: CrmConnection, made: Undo) -> Undo:
     drain(crm)
     made.refresh_from_db()
     assert made.status == "ready", made.error
-    undoing.carry_out(made, "Grace")
+    undos.carry_out(made, "Grace")
     drain(crm)
     made.refresh_from_db()
     assert made.status == "done", made.error
@@ -151,7 +139,7 @@ def test_an_outbound_field_that_was_added_by_mistake_goes_back_to_what_the_crm_h
     editing.edit(contact(3).pk, {"lead_status": "Won"}, ME)
     drain(crm)
     Contact.objects.filter(last_name="Lee4").update(call_count=3)
-    made = undo(crm, undoing.plan_version(version, "Grace"))
+    made = undo(crm, undos.plan_version(version, "Grace"))
     assert skipped(made) == {("Lee1", "edited_in_crm"), ("Lee3", "edited_here")}
     after = in_crm(service, "stage")
     assert after["1"] == ("By hand",)
@@ -161,7 +149,7 @@ def test_an_outbound_field_that_was_added_by_mistake_goes_back_to_what_the_crm_h
     assert set(ours("lead_status").values()) == {("Hot",), ("Won",)}
     assert "lead_status" not in MappingVersion.objects.order_by("-number")[0].rows
     is_quiet(crm, writable)
-    again = undo(crm, undoing.plan_version(version, "Grace"))
+    again = undo(crm, undos.plan_version(version, "Grace"))
     assert again.counts.get("done", 0) == 0
 
 
@@ -192,7 +180,7 @@ def test_a_bad_table_of_choices_does_what_the_rehearsal_said_and_is_undone_but_f
     editing.edit(contact(7).pk, {"company": "Other field"}, ME)
     Contact.objects.filter(last_name="Lee9").update(call_count=4, last_disposition="Voicemail")
     version = MappingVersion.objects.order_by("-number")[0]
-    made = undoing.plan_version(version, "Grace")
+    made = undos.plan_version(version, "Grace")
     drain(crm)
     made.refresh_from_db()
     planned = dict(made.counts)
@@ -232,7 +220,7 @@ def test_somebody_who_came_in_under_the_version_is_read_again(crm: CrmConnection
     person(service, "900", stage="Hot")
     pull(crm, "people", PATIENCE)
     assert ours("lead_status")["Lee900"] == ("Cold",)
-    made = undo(crm, undoing.plan_version(version, "Grace"))
+    made = undo(crm, undos.plan_version(version, "Grace"))
     assert ours("lead_status")["Lee900"] == ("Hot",)
     assert not skipped(made)
 
@@ -249,7 +237,7 @@ def test_undoing_goes_back_over_later_versions_and_leaves_other_fields_alone(
     for number in range(1, PEOPLE + 1):
         service.edit("people", str(number), {"company": "New Ltd"})
     pull(crm, "people", PATIENCE)
-    made = undo(crm, undoing.plan_version(first, "Grace"))
+    made = undo(crm, undos.plan_version(first, "Grace"))
     assert (made.fields, set(ours("lead_status", "company").values())) == (
         ["email", "lead_status"],
         {("Hot", "New Ltd")},
@@ -264,10 +252,10 @@ def test_an_undone_version_can_be_brought_back_by_undoing_the_one_that_the_undo_
     Contact.objects.update(lead_status="Hot")
     version = map_status(crm, "outbound", transform_rule="picklist_map", custom_transform=BAD)
     drain(crm)
-    made = undo(crm, undoing.plan_version(version, "Grace"))
+    made = undo(crm, undos.plan_version(version, "Grace"))
     assert set(in_crm(service, "stage").values()) == {("Stage",)}
     assert made.run is not None
-    back = undo(crm, undoing.plan_run(made.run, "Grace"))
+    back = undo(crm, undos.plan_run(made.run, "Grace"))
     assert back.of_version is not None
     assert back.of_version.number == version.number + 1
     assert set(in_crm(service, "stage").values()) == {("Cold",)}
@@ -279,15 +267,15 @@ def test_a_version_cannot_be_undone_without_one_before_it_or_when_another_came_s
     crm: CrmConnection, service: FakeService
 ) -> None:
     with pytest.raises(Refused, match="no earlier one"):
-        undoing.plan_version(MappingVersion.objects.get(), "Grace")
+        undos.plan_version(MappingVersion.objects.get(), "Grace")
     load(crm, service)
     version = map_status(crm)
     drain(crm)
-    made = undoing.plan_version(version, "Grace")
+    made = undos.plan_version(version, "Grace")
     drain(crm)
     map_status(crm, strategy="dialer_wins")
     with pytest.raises(Refused, match="published since"):
-        undoing.carry_out(made, "Grace")
+        undos.carry_out(made, "Grace")
 
 
 # --- runs -----------------------------------------------------------------------------------------------------------
@@ -312,7 +300,7 @@ def test_a_run_is_undone_on_both_sides_but_for_what_was_edited_since(
     editing.edit(contact(901).pk, {"title": "Queen"}, ME)
     Contact.objects.filter(last_name="Lee902").update(call_count=1)
     drain(crm)
-    made = undo(crm, undoing.plan_run(pulled, "Grace"))
+    made = undo(crm, undos.plan_run(pulled, "Grace"))
     assert skipped(made) == {
         ("Lee1", "edited_in_crm"), ("Lee2", "edited_here"), ("Lee901", "in_use"), ("Lee902", "in_use"),
     }  # fmt: skip
@@ -324,16 +312,16 @@ def test_a_run_is_undone_on_both_sides_but_for_what_was_edited_since(
     assert SyncRecord.objects.filter(local_record_id=gone.pk).exists(), "so that its record does not bring it back"
     is_quiet(crm, writable)
     assert Contact.objects.filter(last_name="Lee903").count() == 1
-    again = undo(crm, undoing.plan_run(pulled, "Grace"))
+    again = undo(crm, undos.plan_run(pulled, "Grace"))
     assert again.counts.get("done", 0) == 0
     is_quiet(crm, writable)
 
 
 def test_an_undone_run_is_undone_in_turn(crm: CrmConnection, service: FakeService, pulled: SyncRun) -> None:
-    made = undo(crm, undoing.plan_run(pulled, "Grace"))
+    made = undo(crm, undos.plan_run(pulled, "Grace"))
     assert set(ours("company").values()) >= {("Old Ltd",)}
     assert made.run is not None
-    back = undo(crm, undoing.plan_run(made.run, "Grace"))
+    back = undo(crm, undos.plan_run(made.run, "Grace"))
     assert {one for key, one in ours("company").items() if key not in ("Lee901", "Lee902", "Lee903")} == {
         ("Wrong Ltd",)
     }
@@ -345,7 +333,7 @@ def test_an_undone_run_is_undone_in_turn(crm: CrmConnection, service: FakeServic
 def test_what_only_the_crm_says_is_not_offered_back(crm: CrmConnection, service: FakeService, pulled: SyncRun) -> None:
     FieldMapping.objects.filter(dialer_field="company").update(sync_direction="inbound")
     publish(crm.tenant_id, crm.provider)
-    made = undo(crm, undoing.plan_run(pulled, "Grace"))
+    made = undo(crm, undos.plan_run(pulled, "Grace"))
     assert {reason for _who, reason in skipped(made)} == {"comes_back"}
     assert set(ours("company").values()) >= {("Wrong Ltd",)}
 
@@ -354,7 +342,7 @@ def test_a_run_that_is_not_over_is_not_undone(crm: CrmConnection, pulled: SyncRu
     SyncRun.objects.filter(pk=pulled.pk).update(status="running")
     pulled.refresh_from_db()
     with pytest.raises(Refused, match="not over yet"):
-        undoing.plan_run(pulled, "Grace")
+        undos.plan_run(pulled, "Grace")
 
 
 def test_an_outbound_back_fill_gives_the_crm_its_values_back(
@@ -367,7 +355,7 @@ def test_an_outbound_back_fill_gives_the_crm_its_values_back(
     drain(crm)
     run = SyncRun.objects.get(kind="backfill")
     service.edit("people", "5", {"stage": "By hand"})
-    made = undo(crm, undoing.plan_run(run, "Grace"))
+    made = undo(crm, undos.plan_run(run, "Grace"))
     assert skipped(made) == {("Lee5", "edited_in_crm")}
     assert in_crm(service, "stage") == {**before, "5": ("By hand",)}
     is_quiet(crm, writable)
@@ -385,11 +373,11 @@ def test_an_undo_that_was_killed_goes_on_to_the_same_end(
     before = in_crm(service, "stage")
     version = map_status(crm, "outbound", transform_rule="picklist_map", custom_transform=BAD)
     drain(crm)
-    made = undoing.plan_version(version, "Grace")
+    made = undos.plan_version(version, "Grace")
     drain(crm)
-    undoing.carry_out(made, "Grace")
-    monkeypatch.setattr(undoing_steps, "CONTACTS_AT_ONCE", 20)
-    apply, calls = undoing_writing.apply, []
+    undos.carry_out(made, "Grace")
+    monkeypatch.setattr(steps, "CONTACTS_AT_ONCE", 20)
+    apply, calls = writing.apply, []
 
     def die(*given: Any) -> None:
         calls.append(1)
@@ -398,7 +386,7 @@ def test_an_undo_that_was_killed_goes_on_to_the_same_end(
         apply(*given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(undoing_writing, "apply", die)
+        patch.setattr(writing, "apply", die)
         with pytest.raises(KeyboardInterrupt):
             work_due(crm)
     SyncJob.objects.filter(state="leased").update(lease_until=timezone.now() - timedelta(seconds=1))
@@ -414,13 +402,13 @@ def test_an_undo_that_was_killed_goes_on_to_the_same_end(
 
 
 def test_a_second_undo_waits_for_the_first(crm: CrmConnection, pulled: SyncRun) -> None:
-    first, second = undoing.plan_run(pulled, "Grace"), undoing.plan_run(pulled, "Ada")
+    first, second = undos.plan_run(pulled, "Grace"), undos.plan_run(pulled, "Ada")
     drain(crm)
-    undoing.carry_out(first, "Grace")
+    undos.carry_out(first, "Grace")
     with pytest.raises(Refused, match="Another undo is running"):
-        undoing.carry_out(second, "Ada")
+        undos.carry_out(second, "Ada")
     drain(crm)
-    undoing.carry_out(second, "Ada")
+    undos.carry_out(second, "Ada")
     drain(crm)
     second.refresh_from_db()
     assert (second.status, second.counts.get("done", 0)) == ("done", 0)
@@ -430,11 +418,11 @@ def test_a_plan_changes_nothing_and_can_be_dropped(
     crm: CrmConnection, pulled: SyncRun, writable: list[RecordWrite]
 ) -> None:
     before = ours("company", "version"), FieldChange.objects.count()
-    made = undoing.plan_run(pulled, "Grace")
+    made = undos.plan_run(pulled, "Grace")
     drain(crm)
     assert (ours("company", "version"), FieldChange.objects.count()) == before
     assert UndoItem.objects.filter(undo=made, state="planned").count() == PEOPLE + 3
-    assert undoing.discard(made)
+    assert undos.discard(made)
     assert not UndoItem.objects.exists()
     assert not writable
 
@@ -448,21 +436,21 @@ def test_a_slice_takes_as_many_statements_for_many_as_for_few(
         for number in range(1, people + 1):
             service.edit("people", str(number), {"company": f"Wrong {people}"})
         run = pull(crm, "people", PATIENCE).run
-        made = undoing.plan_run(run, "Grace")
+        made = undos.plan_run(run, "Grace")
         drain(crm)
-        made = undoing.carry_out(made, "Grace")
+        made = undos.carry_out(made, "Grace")
         provider = open_crm(crm, PATIENCE)[0]
         with CaptureQueriesContext(database) as seen:
-            assert undoing_steps.go_on(made, provider, seconds=60)
+            assert steps.go_on(made, provider, seconds=60)
         counts.append(len(seen))
         drain(crm)
     assert counts[1] <= counts[0] + 2
 
 
 def test_what_was_noted_of_erased_people_goes(crm: CrmConnection, pulled: SyncRun) -> None:
-    undoing.plan_run(pulled, "Grace")
+    undos.plan_run(pulled, "Grace")
     drain(crm)
-    undoing.forget_people([contact(1).pk])
+    undos.forget_people([contact(1).pk])
     assert not UndoItem.objects.filter(contact_id=contact(1).pk).exists()
     assert UndoItem.objects.exists()
 
@@ -472,9 +460,9 @@ def test_old_memories_of_what_was_sent_are_forgotten(crm: CrmConnection, service
     editing.edit(contact(1).pk, {"company": "Ours"}, ME)
     drain(crm)
     assert SentValue.objects.count() == 1
-    undoing_sent.forget_old(timezone.now())
+    overwritten.forget_old(timezone.now())
     assert SentValue.objects.count() == 1
-    assert undoing_sent.forget_old(timezone.now() + undoing_sent.KEPT_FOR + timedelta(days=1)) == 1
+    assert overwritten.forget_old(timezone.now() + overwritten.KEPT_FOR + timedelta(days=1)) == 1
 
 
 @pytest.mark.parametrize(

@@ -9,17 +9,17 @@ from integrations.registry import provider_class
 from mapping.models import FieldMapping
 from mapping.paths import compile_path
 from mapping.publishing import publish
-from sync import editing, undoing
+from sync import editing
 from sync.models import Contact, FieldChange, SentValue, SyncJob, SyncRecord, UndoItem
+from sync.undoing import undos
 from sync.work import work
 from tests.providers.case import PATIENCE, Case
-from tests.providers.conftest import case  # noqa: F401 - a fixture
 
 API = editing.Author("api", "Dialer")
 PEOPLE = 6
 
 
-def drain(case: Case) -> None:  # noqa: F811 - the fixture's value
+def drain(case: Case) -> None:
     for _round in range(60):
         SyncJob.objects.filter(state="ready").update(not_before="2026-01-01T00:00:00Z")
         if not SyncJob.objects.filter(state="ready").exists():
@@ -29,21 +29,21 @@ def drain(case: Case) -> None:  # noqa: F811 - the fixture's value
     assert not list(SyncJob.objects.exclude(state="done").values("kind", "state", "error"))
 
 
-def titles(case: Case) -> dict[str, Any]:  # noqa: F811
+def titles(case: Case) -> dict[str, Any]:
     """By contact, what the CRM holds where a company stands."""
     links = SyncRecord.objects.filter(local_table="contacts").order_by("pk")
     names = dict(Contact.objects.values_list("pk", "first_name"))
     return {names[link.local_record_id]: company_in(case, link) for link in links}
 
 
-def company_in(case: Case, link: SyncRecord) -> Any:  # noqa: F811
+def company_in(case: Case, link: SyncRecord) -> Any:
     path = str(FieldMapping.objects.get(dialer_field="company", crm_provider=case.slug).crm_field)
     found = case.provider.fetch(link.crm_object_type, [link.crm_record_id], (path,)).records[0]
     return compile_path(path).get(dict(found.fields))
 
 
 @pytest.mark.parametrize("direction", ["outbound", "bidirectional"])
-def test_a_bad_table_of_choices_is_taken_back_in_every_crm(case: Case, direction: str) -> None:  # noqa: F811
+def test_a_bad_table_of_choices_is_taken_back_in_every_crm(case: Case, direction: str) -> None:
     kind = provider_class(case.slug).person_types[0]
     people = [
         editing.create(case.tenant.pk, {"first_name": f"P{number}", "last_name": "Quill", "email": f"p{number}@example.com",
@@ -69,9 +69,9 @@ def test_a_bad_table_of_choices_is_taken_back_in_every_crm(case: Case, direction
     case.provider.write(kind, [case.to_write({"company": "By hand"}, edited.crm_record_id)])  # as another program does
     service.clock.advance(60)
 
-    made = undoing.plan_version(version, "Grace")
+    made = undos.plan_version(version, "Grace")
     drain(case)
-    undoing.carry_out(made, "Grace")
+    undos.carry_out(made, "Grace")
     drain(case)
     made.refresh_from_db()
     assert made.status == "done", made.error
@@ -86,7 +86,7 @@ def test_a_bad_table_of_choices_is_taken_back_in_every_crm(case: Case, direction
     assert FieldChange.objects.count() == changes
 
 
-def test_an_outbound_field_added_by_mistake_leaves_the_crms_own_values(case: Case) -> None:  # noqa: F811
+def test_an_outbound_field_added_by_mistake_leaves_the_crms_own_values(case: Case) -> None:
     row = FieldMapping.objects.get(dialer_field="company", crm_provider=case.slug)
     people = [
         editing.create(case.tenant.pk, {"first_name": f"P{number}", "last_name": "Quill", "email": f"p{number}@example.com",
@@ -120,9 +120,9 @@ def test_an_outbound_field_added_by_mistake_leaves_the_crms_own_values(case: Cas
         }
 
     assert set(held().values()) == {"Cold"}
-    made = undoing.plan_version(version, "Grace")
+    made = undos.plan_version(version, "Grace")
     drain(case)
-    undoing.carry_out(made, "Grace")
+    undos.carry_out(made, "Grace")
     drain(case)
     made.refresh_from_db()
     assert (made.status, made.counts.get("skipped", 0)) == ("done", 0)

@@ -15,7 +15,7 @@ from django_q.models import OrmQ
 
 from integrations import kept, tenancy
 from integrations.models import CrmConnection, Tenant
-from integrations.records import Delivery
+from integrations.records.events import Delivery
 from sync import inbox, tasks, webhooks
 from sync.models import InboxEvent, SyncJob
 from tests.fake_crm.events import APP_SECRET, event, signed

@@ -28,9 +28,11 @@
         element.isContentEditable || element.matches("textarea, select, input:not([type=checkbox]):not([type=radio])");
 
     const act = (element) => {
-        if (element.matches("input")) {
+        if (element.matches("input, textarea, select")) {
             element.focus();
-            element.select();
+            if (element.select) element.select();
+        } else if (element.matches("[role=group]")) {
+            element.querySelector("input").focus();
         } else if (element.matches("summary")) {
             element.parentElement.open = true;
             element.parentElement.querySelector("button").focus();
@@ -40,8 +42,14 @@
     };
 
     document.addEventListener("keydown", (event) => {
-        if (event.key === "Escape" && event.target.matches("#id_value")) {
+        const other = event.target.closest("[data-desk-other]");
+        if (event.key === "Escape" && other && typing(event.target)) {
             desk.querySelector("[data-desk-start]").focus();
+            return;
+        }
+        if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && other) {
+            event.preventDefault();
+            other.requestSubmit();
             return;
         }
         if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.defaultPrevented) return;

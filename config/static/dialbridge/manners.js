@@ -66,7 +66,10 @@
         var cells = Array.prototype.filter.call(list.children, function (one) { return !one.matches(".me-pairs__head, datalist"); });
         var fresh = cells.slice(-2).map(function (one) { return list.appendChild(one.cloneNode(true)); });
         fresh.forEach(function (cell) {
-            (cell.matches("input, select") ? [cell] : cell.querySelectorAll("input, select")).forEach(function (field) { field.value = ""; });
+            (cell.matches("input, select") ? [cell] : cell.querySelectorAll("input, select")).forEach(function (field) {
+                field.value = "";
+                field.setAttribute("aria-label", field.getAttribute("aria-label").replace(/\d+/, function (number) { return Number(number) + 1; }));
+            });
         });
         fresh[0].focus();
     }

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.followupboss import listing
 from integrations.transport.classify import json_of
 

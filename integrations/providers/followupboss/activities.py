@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.followupboss import listing
 from integrations.providers.followupboss.events import TYPES as EVENT_TYPES
 from integrations.providers.followupboss.listing import LIMIT
 from integrations.providers.followupboss.schema import CALL_FIELDS
-from integrations.records import ChangePage, Cursor, Fetched, FieldSpec, RemoteRecord
+from integrations.records.fields import FieldSpec
+from integrations.records.remote import ChangePage, Cursor, Fetched, RemoteRecord
 from integrations.transport.classify import json_of
 
 TASK_TYPES = ("Follow Up", "Call", "Text", "Email", "Appointment", "Showing", "Closing", "Open House", "Thank You")
@@ -113,15 +114,9 @@ class ActivityReader:
         """New ones by their ids: the service does not list what was only changed. Webhooks tell of that."""
         if not kind.listed:
             raise errors.Unsupported(f"Follow Up Boss lists {kind.name} by person only. Read them by id, or by person.")
-        last = int((cursor or {}).get("last") or 0)
-        while True:
-            params = {"sort": "id", "limit": LIMIT, **({"idGreaterThan": last} if last else {})}
-            page = listing.read(self._api.request("GET", f"/{kind.name}", params=params), kind.name)
-            last = max([last, *(int(one["id"]) for one in page.items)])
-            done = not page.items or (len(page.items) < LIMIT and not page.next)
+        read_before = int((cursor or {}).get("last") or 0)
+        for page, last, done in listing.by_ids(self._api, kind.name, {}, after=read_before):
             yield ChangePage([record(kind, one) for one in page.items], {"last": last}, page.total, done)
-            if done:
-                return
 
     def fetch(self, kind: Kind, ids: Sequence[str]) -> Fetched:
         wanted = [item for item in dict.fromkeys(ids) if item.isdecimal()]
@@ -132,8 +127,7 @@ class ActivityReader:
 
     def _in_lists(self, kind: Kind, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
         for start in range(0, len(ids), LIMIT):
-            params = {"ids": ",".join(ids[start : start + LIMIT]), "limit": LIMIT}
-            yield from listing.read(self._api.request("GET", f"/{kind.name}", params=params), kind.name).items
+            yield from listing.everything(self._api, kind.name, {"ids": ",".join(ids[start : start + LIMIT])})
 
     def _one_by_one(self, kind: Kind, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
         for one in ids:

@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.followupboss import listing
 from integrations.providers.followupboss.activities import EVENTS, TASK_TYPES, ActivityReader, Kind
 from integrations.providers.followupboss.directory import Directory
 from integrations.providers.followupboss.events import Events
 from integrations.providers.followupboss.marking import LOOK_BACK, marked, marker_of
 from integrations.providers.followupboss.newcomers import judged
-from integrations.records import RecordWrite, Written
+from integrations.records.remote import RecordWrite, Written
 from integrations.transport.classify import json_of
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from integrations import errors
 from integrations.providers.followupboss.directory import Directory
-from integrations.records import CallActivity, FollowUp, Meeting
+from integrations.records.activities import CallActivity, FollowUp, Meeting
 
 
 class Agents:

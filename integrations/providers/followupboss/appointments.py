@@ -12,14 +12,16 @@ from datetime import datetime
 from typing import Any
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.followupboss import listing
 from integrations.providers.followupboss.agents import Agents
 from integrations.providers.followupboss.batch import write_each
 from integrations.providers.followupboss.custom_values import zone
 from integrations.providers.followupboss.marking import LOOK_BACK, marked, marker_of
 from integrations.providers.followupboss.newcomers import judged
-from integrations.records import Agreed, Connection, FollowUp, Meeting, Written
+from integrations.records.activities import Agreed, FollowUp, Meeting
+from integrations.records.connections import Connection
+from integrations.records.remote import Written
 from integrations.transport.classify import json_of
 
 APPOINTMENTS, TASKS = "appointments", "tasks"
@@ -51,13 +53,13 @@ class Appointments:
         self._has_none = False
 
     def book(self, meetings: Sequence[Meeting]) -> list[Written]:
-        return write_each(meetings, self._book)
+        return write_each(self._api, meetings, self._book)
 
     def follow_up(self, follow_ups: Sequence[FollowUp]) -> list[Written]:
-        return write_each(follow_ups, self._follow_up)
+        return write_each(self._api, follow_ups, self._follow_up)
 
     def cancel(self, meetings: Sequence[Agreed]) -> list[Written]:
-        return write_each(meetings, self._cancel)
+        return write_each(self._api, meetings, self._cancel)
 
     # --- meetings ---------------------------------------------------------------------------------------------------
 
@@ -175,6 +177,8 @@ class Appointments:
         kept = {"personId", "type", *(["description"] if one.keeps_text else [])}
         changes = {key: value for key, value in body.items() if key not in kept}
         answer = json_of(self._api.request("PUT", f"/{kind}/{record_id}", json=changes, repeatable=True))
+        if kind == TASKS and not isinstance(answer, dict):  # a success may come without a body
+            answer = json_of(self._api.request("GET", f"/{TASKS}/{record_id}"))
         if kind == TASKS and isinstance(answer, dict) and not _is_due(answer, body):
             due = one.due_at if isinstance(one, FollowUp) else one.starts_at
             moved = f" (moved to {due.astimezone(self._zone):%Y-%m-%d %H:%M %Z})"

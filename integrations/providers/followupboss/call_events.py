@@ -16,7 +16,8 @@ from integrations.providers.followupboss import listing
 from integrations.providers.followupboss.events import Events
 from integrations.providers.followupboss.marking import LOOK_BACK, marker_of, note_of
 from integrations.providers.followupboss.people import People
-from integrations.records import CallActivity, Direction, RecordWrite
+from integrations.records.activities import CallActivity, Direction
+from integrations.records.remote import RecordWrite
 
 OWN_FORM = "event"
 """The value of the setting `call_form` that sends events."""

@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from integrations import errors
-from integrations.providers.base import Api
-from integrations.providers.followupboss import listing
+from integrations.contract.ports import Api
+from integrations.providers.followupboss import failures, listing
 from integrations.providers.followupboss.activities import is_hidden
 from integrations.providers.followupboss.agents import Agents
 from integrations.providers.followupboss.batch import CONCERNS_EVERYTHING
@@ -21,7 +21,9 @@ from integrations.providers.followupboss.events import Callers
 from integrations.providers.followupboss.marking import LOOK_BACK, marker_of, note_of
 from integrations.providers.followupboss.newcomers import judged
 from integrations.providers.followupboss.schema import OUTCOMES
-from integrations.records import CallActivity, Connection, Direction, Written
+from integrations.records.activities import CallActivity, Direction
+from integrations.records.connections import Connection
+from integrations.records.remote import Written
 from integrations.transport.classify import json_of
 
 TRANSLATIONS: Mapping[str, str] = {
@@ -63,8 +65,9 @@ class CallLog:
         except (errors.FixData, errors.Gone, errors.Stale) as error:
             return Written(call.key, error=error)
         except errors.FixConfig as error:
-            if error.cause in CONCERNS_EVERYTHING or self._refuses_everything():
+            if isinstance(error, errors.Standstill) or error.cause in CONCERNS_EVERYTHING:
                 raise
+            failures.ask_for_everything(self._api)
             return Written(call.key, error=error)
 
     def _write(self, given: CallActivity) -> Written:
@@ -140,14 +143,6 @@ class CallLog:
                 cause="ambiguous_call",
             )
         return alike[0] if alike else None
-
-    def _refuses_everything(self) -> bool:
-        """Whether a refusal was about the account (it has lapsed) and not about this one call."""
-        try:
-            self._api.request("GET", "/people", params={"limit": 1, "fields": "id"})
-        except errors.FixConfig:
-            return True
-        return False
 
     def _written(self, call: CallActivity, call_id: str, *, created: bool = False) -> Written:
         return Written(call.key, id=call_id, url=self._url_of(call.record_id), created=created)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.followupboss.schema import KINDS, CustomField, Schema
 from integrations.transport.classify import json_of
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from integrations.records import MappingDefault
+from integrations.records.fields import MappingDefault
 
 EMAIL = "emails[isPrimary=1].value || emails[0].value"
 WORK_PHONE = "phones[type=work].value || phones[type=home].value || phones[0].value"

@@ -6,9 +6,9 @@ from functools import cached_property
 from typing import Any
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.followupboss import listing
-from integrations.records import CrmUser
+from integrations.records.connections import CrmUser
 from integrations.transport.classify import json_of
 
 SEES_EVERYBODY = frozenset({"owner", "admin", "broker"})

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.followupboss import listing
 from integrations.providers.followupboss.people import People
-from integrations.records import CallActivity
+from integrations.records.activities import CallActivity
 from integrations.transport.classify import json_of
 
 TYPES = (

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.followupboss import failures, listing
 from integrations.providers.followupboss.webhooks import event_of
-from integrations.records import RemoteEvent
+from integrations.records.events import RemoteEvent
 from integrations.transport.classify import json_of
 
 EVENTS = (
@@ -25,7 +25,7 @@ EVENTS = (
 )
 """What we listen to."""
 PER_EVENT = 2
-ACTIVE, DISABLED = "Active", "Disabled"
+ACTIVE = "Active"
 OWNER_ONLY = (
     "Follow Up Boss lets only the account's owner register webhooks, so changes arrive by the regular reading alone. Connect "
     "with the owner's API key, or let the owner approve the connection."

@@ -7,7 +7,7 @@ import hashlib
 from datetime import timedelta
 
 from integrations.providers.followupboss.custom_values import zone
-from integrations.records import CallActivity
+from integrations.records.activities import CallActivity
 
 LOOK_BACK = timedelta(minutes=5)
 """How long before the first try a look-up begins: clocks differ."""

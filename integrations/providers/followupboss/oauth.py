@@ -13,9 +13,9 @@ import requests
 from django.conf import settings
 
 from integrations import errors
-from integrations.providers.base import Api, TokenCall
+from integrations.contract.ports import Api, TokenCall
 from integrations.providers.followupboss import failures
-from integrations.records import Consent, Credential, OAuthApp
+from integrations.records.connections import Consent, Credential, OAuthApp
 from integrations.transport.classify import json_of
 
 TOKEN_SECONDS = 3600
@@ -33,7 +33,7 @@ def app(options: Mapping[str, str]) -> OAuthApp:
         raise errors.FixConfig("An app of your own in Follow Up Boss needs both client_id and client_secret.")
     client_id, client_secret = own if all(own) else ours
     if not (client_id and client_secret):
-        raise errors.FixConfig(NO_APP)
+        raise errors.Standstill(NO_APP, cause="app_registration")
     return OAuthApp(client_id, client_secret, own=all(own))
 
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.followupboss import entries, listing
-from integrations.providers.followupboss.listing import LIMIT, Listing
+from integrations.providers.followupboss.listing import Listing
 from integrations.transport.classify import json_of
 
 ALL = {"fields": "allFields"}
@@ -20,16 +20,8 @@ class People:
 
     def pages(self, **filters: Any) -> Iterator[Listing]:
         """Everybody who passes the filters (`stage`, `tags`, `assignedUserId`, `smartListId`, `updatedAfter`, …), by ids."""
-        last = 0
-        while True:
-            params = {**ALL, "sort": "id", "limit": LIMIT, **filters, **({"idGreaterThan": last} if last else {})}
-            page = listing.read(self._api.request("GET", "/people", params=params), "people")
+        for page, _last, _done in listing.by_ids(self._api, "people", {**ALL, **filters}):
             yield page
-            if not page.next and len(page.items) < LIMIT:
-                return
-            last = max([last, *(int(one["id"]) for one in page.items)])
-            if not page.items:
-                return
 
     def get(self, person_id: str) -> dict[str, Any]:
         """Also from the trash. Raises Gone: deleted, merged away, or hidden from this credential."""
@@ -98,8 +90,7 @@ class People:
         self._api.request("POST", "/people/ignoreUnclaimed", json={"personId": int(person_id)}, repeatable=True)
 
     def _by(self, **filters: str) -> list[dict[str, Any]]:
-        params = {**ALL, **filters, "includeTrash": "true", "sort": "id", "limit": LIMIT}
-        return listing.read(self._api.request("GET", "/people", params=params), "people").items
+        return listing.everything(self._api, "people", {**ALL, **filters, "includeTrash": "true", "sort": "id"})
 
     def _person(self, response: Any) -> dict[str, Any]:
         person = json_of(response)

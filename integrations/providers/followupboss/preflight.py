@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from django.conf import settings
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.followupboss import account, failures, hooks
 from integrations.providers.followupboss.custom_fields import WHERE, CustomFields, shape_of
 from integrations.providers.followupboss.directory import Directory
-from integrations.records import Finding, Severity
+from integrations.records.connections import Finding, Severity
 
 ADMIN_KEY = (
     "Sign in to Follow Up Boss as the account's owner or as an admin, make a key under Admin, API, and connect with it; or "

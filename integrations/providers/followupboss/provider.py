@@ -9,7 +9,8 @@ import requests
 from django.conf import settings
 
 from integrations import errors, exchanges
-from integrations.providers.base import Api, CrmProvider, TokenCall
+from integrations.contract.ports import Api, TokenCall
+from integrations.providers.base import CrmProvider
 from integrations.providers.followupboss import call_events, defaults, failures, oauth, quotas, webhooks
 from integrations.providers.followupboss.activities import KINDS, NOTES, ActivityReader, Kind
 from integrations.providers.followupboss.activity_writing import ActivityWriter
@@ -28,30 +29,12 @@ from integrations.providers.followupboss.schema import Schema
 from integrations.providers.followupboss.summary_notes import SummaryNotes
 from integrations.providers.followupboss.values import Composer
 from integrations.providers.followupboss.writing import PeopleWriter
-from integrations.records import (
-    Account,
-    Agreed,
-    CallActivity,
-    ChangePage,
-    Connection,
-    Consent,
-    Credential,
-    CrmUser,
-    Cursor,
-    Delivery,
-    Fetched,
-    FieldSpec,
-    Finding,
-    FollowUp,
-    Meeting,
-    Note,
-    OAuthApp,
-    RateHint,
-    RecordWrite,
-    RemoteEvent,
-    Trust,
-    Written,
-)
+from integrations.records.activities import Agreed, CallActivity, FollowUp, Meeting, Note
+from integrations.records.connections import Account, Connection, Consent, Credential, CrmUser, Finding, OAuthApp
+from integrations.records.events import Delivery, RemoteEvent, Trust
+from integrations.records.fields import FieldSpec
+from integrations.records.limits import RateHint
+from integrations.records.remote import ChangePage, Cursor, Fetched, RecordWrite, Written
 
 WEB_HOST = "app.followupboss.com"
 
@@ -246,16 +229,16 @@ class Provider(CrmProvider):
         """
         kind = self._kind(object_type)
         if kind is None:
-            return write_each(writes, self._writer.write)
-        return write_each(writes, lambda one: self._activity_writer.write(kind, one))
+            return write_each(self.api, writes, self._writer.write)
+        return write_each(self.api, writes, lambda one: self._activity_writer.write(kind, one))
 
     def delete(self, object_type: str, ids: Sequence[str]) -> list[Written]:
         """Somebody whom this credential does not see is not called deleted: an error says so."""
         kind = self._kind(object_type)
         orders = [RecordWrite(one, {}, one) for one in ids]
         if kind is None:
-            return write_each(orders, lambda one: self._writer.delete(one.key))
-        return write_each(orders, lambda one: self._activity_writer.delete(kind, one.key))
+            return write_each(self.api, orders, lambda one: self._writer.delete(one.key))
+        return write_each(self.api, orders, lambda one: self._activity_writer.delete(kind, one.key))
 
     def subscribe(self, url: str) -> list[str]:
         return self.hooks.subscribe(url)
@@ -280,7 +263,7 @@ class Provider(CrmProvider):
         return self._appointments.follow_up(follow_ups)
 
     def write_notes(self, notes: Sequence[Note]) -> list[Written]:
-        return write_each(notes, self._summary_notes.write)
+        return write_each(self.api, notes, self._summary_notes.write)
 
     def log_event(
         self, payload: Mapping[str, Any], *, received_at: datetime, first_attempt_at: datetime | None = None

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import requests
 from django.conf import settings
 
-from integrations.records import RateHint, RateLimit
+from integrations.records.limits import RateHint, RateLimit
 
 WINDOW_SECONDS = 10.0
 LIMITS = (

@@ -13,12 +13,12 @@ from typing import Any
 import requests
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.followupboss import listing
 from integrations.providers.followupboss.directory import Directory
 from integrations.providers.followupboss.listing import LIMIT, Listing
 from integrations.providers.followupboss.schema import Schema, Selection
-from integrations.records import ChangePage, Cursor, Fetched, RemoteRecord
+from integrations.records.remote import ChangePage, Cursor, Fetched, RemoteRecord
 
 OVERLAP = timedelta(minutes=2)
 TRASH = "trash"
@@ -100,16 +100,9 @@ class PeopleReader:
         return self._api.request("GET", "/people", params=params)
 
     def ids(self) -> Iterator[Sequence[str]]:
-        """Ids alone, by keys: nothing here can be out of date, and a run can't be lost halfway."""
-        last = 0
-        while True:
-            params = {"fields": "id", "includeTrash": "true", "sort": "id", "limit": LIMIT, "idGreaterThan": last}
-            page = listing.read(self._api.request("GET", "/people", params=params), "people")
+        for page, _last, _done in listing.by_ids(self._api, "people", {"fields": "id", "includeTrash": "true"}):
             if page.items:
                 yield [str(one["id"]) for one in page.items]
-            if not page.items or (len(page.items) < LIMIT and not page.next):
-                return
-            last = max(int(one["id"]) for one in page.items)
 
     def fetch(self, ids: Sequence[str], paths: Sequence[str]) -> Fetched:
         """Whom an agent's credential does not see may be there all the same, so they are not called missing: for such a
@@ -120,8 +113,8 @@ class PeopleReader:
         records: list[RemoteRecord] = []
         for start in range(0, len(wanted), LIMIT):
             chunk = ",".join(wanted[start : start + LIMIT])
-            response = self._api.request("GET", "/people", params={"id": chunk, "limit": LIMIT, **_common(selection)})
-            records += self._records(listing.read(response, "people").items, selection)
+            found_here = listing.everything(self._api, "people", {"id": chunk, **_common(selection)})
+            records += self._records(found_here, selection)
         found = {record.id for record in records}
         absent = [item for item in dict.fromkeys(ids) if item not in found]
         hidden = {item for item in absent if item.isdecimal()}

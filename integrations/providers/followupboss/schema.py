@@ -11,10 +11,10 @@ from functools import cached_property
 from typing import Any
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.followupboss import listing
 from integrations.providers.followupboss.defaults import EMAIL, MOBILE_PHONE, WORK_PHONE
-from integrations.records import FieldSpec
+from integrations.records.fields import FieldSpec
 
 OWN_FIELDS = ("id", "created", "updated", "stage")
 """Asked for with every person, whatever the mapping says."""

@@ -6,7 +6,8 @@ from dataclasses import replace
 from integrations.providers.followupboss.activities import NOTES
 from integrations.providers.followupboss.activity_writing import ActivityWriter
 from integrations.providers.followupboss.appointments import NAME_ROOM, TEXT_ROOM, cut
-from integrations.records import Note, RecordWrite, Written
+from integrations.records.activities import Note
+from integrations.records.remote import RecordWrite, Written
 
 
 class SummaryNotes:

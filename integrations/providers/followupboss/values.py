@@ -12,7 +12,7 @@ from integrations import errors
 from integrations.providers.followupboss import custom_values, entries
 from integrations.providers.followupboss.directory import Directory
 from integrations.providers.followupboss.schema import Schema
-from integrations.records import Connection
+from integrations.records.connections import Connection
 
 PLAIN = (
     *("firstName", "lastName", "price", "timeframeId", "background", "assignedLenderId", "assignedLenderName"),

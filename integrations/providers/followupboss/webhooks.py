@@ -18,7 +18,7 @@ from django.conf import settings
 
 from integrations import errors
 from integrations.providers.followupboss import listing
-from integrations.records import Change, Delivery, RemoteEvent, Trust
+from integrations.records.events import Change, Delivery, RemoteEvent, Trust
 
 SIGNATURE, PLAIN_SIGNATURE = "fub-signature", "x-fub-signature"
 TOO_OLD = timedelta(hours=24)

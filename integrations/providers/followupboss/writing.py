@@ -14,7 +14,7 @@ from integrations.providers.followupboss.marking import LOOK_BACK
 from integrations.providers.followupboss.newcomers import SETTLING_SECONDS, hidden
 from integrations.providers.followupboss.people import People
 from integrations.providers.followupboss.values import Composer
-from integrations.records import RecordWrite, Written
+from integrations.records.remote import RecordWrite, Written
 
 
 class PeopleWriter:

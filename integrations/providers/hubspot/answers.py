@@ -32,11 +32,18 @@ PAUSES: Mapping[str, tuple[float, str]] = {
 }
 """Policy of a 429 → seconds to wait when the answer names none, and the cause to group it by."""
 
-WAITS: Mapping[int, tuple[str, str, float]] = {
-    423: ("HubSpot is busy writing the same record. We will try again.", "record_locked", 2.0),
-    477: ("HubSpot is moving this account to another data centre. We wait until it is done.", "account_moving", 60.0),
+WAITS: Mapping[int, tuple[type[errors.Retry], str, str, float]] = {
+    423: (errors.Retry, "HubSpot is busy writing the same record. We will try again.", "record_locked", 2.0),
+    477: (
+        errors.Throttled,
+        "HubSpot is moving this account to another data centre. We wait until it is done.",
+        "account_moving",
+        60.0,
+    ),
 }
-"""Status → what to tell, the cause to group it by, the least seconds to wait. A move takes up to a day."""
+"""Status → what it is, what to tell, the cause to group it by, the least seconds to wait. A move takes up to a day, so that waiting
+for its end uses up no try.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +137,8 @@ def _by_status(response: requests.Response, problem: Problem) -> errors.CrmError
     if response.status_code == 429:
         return _throttled(response, problem)
     if response.status_code in WAITS:
-        message, cause, shortest = WAITS[response.status_code]
-        return errors.Retry(
+        kind, message, cause, shortest = WAITS[response.status_code]
+        return kind(
             message,
             after=max(shortest, retry_after(response) or 0.0),
             detail=problem.detail,
@@ -203,7 +210,7 @@ def _refused_token(problem: Problem) -> errors.CrmError:
 
 def _wrong_address(response: requests.Response) -> errors.CrmError:
     """A missing record is told in JSON. A web page means that the address itself is wrong, and proves nothing gone."""
-    return errors.FixConfig(
+    return errors.Standstill(
         "HubSpot has nothing at the address we asked. Check HUBSPOT_API_URL.",
         detail=response.url or "",
         status=404,

@@ -12,7 +12,7 @@ from typing import Any
 import requests
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.hubspot.answers import (
     LABEL,
     UNKNOWN_PROPERTY_CODE,
@@ -65,7 +65,9 @@ def write_batch(
             done.update(blamed)
             waiting[:0] = parts
         else:
-            done.update(_results(body_of(response), keys, inputs, key_of, created=action == "create"))
+            results, alone = _results(body_of(response), keys, inputs, key_of, created=action == "create")
+            done.update(results)
+            waiting[:0] = [[key] for key in alone]
     for keys in waiting:
         done.update(
             dict.fromkeys(keys, errors.Retry("HubSpot refused other records of the same batch; this one waits."))
@@ -110,8 +112,11 @@ def _results(
     key_of: KeyOf,
     *,
     created: bool,
-) -> dict[str, Result]:
-    """The answer's order is not ours, and a record or an error may lack its trace id."""
+) -> tuple[dict[str, Result], list[str]]:
+    """What became of them, and which are to be sent alone, since one of the errors is theirs and nobody says which.
+
+    The answer's order is not ours, and a record or an error may lack its trace id.
+    """
     silence = errors.OutcomeUnknown("HubSpot did not say what became of this record. We will look it up.")
     found: dict[str, Result] = dict.fromkeys(keys, silence)
     for record in body.get("results", []):
@@ -119,6 +124,7 @@ def _results(
         if key in found:
             found[key] = Stored(str(record["id"]), str(record.get("url") or ""), bool(record.get("new", created)))
     by_id = {str(inputs[key].get("id", "")): key for key in keys}
+    nobodys: list[Result] = []
     for entry in body.get("errors") or []:
         problem = problem_of(entry)
         error = by_category(problem) or errors.Retry(
@@ -126,4 +132,11 @@ def _results(
         )
         named = {*problem.named(TRACE), *(by_id.get(record_id, "") for record_id in problem.named("ids"))}
         found.update(dict.fromkeys(named & found.keys(), error))
-    return found
+        nobodys += [] if named & found.keys() else [error]
+    unknown = [key for key, result in found.items() if result is silence]
+    # As many errors as silent ones: none of these was written, so even a creation may go again.
+    if not unknown or len(unknown) != len(nobodys):
+        return found, []
+    if len(unknown) == 1:
+        return {**found, unknown[0]: nobodys[0]}, []
+    return {key: result for key, result in found.items() if key not in unknown}, unknown

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Generic
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.hubspot.association_types import type_spec
 from integrations.providers.hubspot.batches import Result, Stored, write_batch
 from integrations.providers.hubspot.forms import CANCELED, MEETING_OUTCOME, OWNER, Activity, Form
@@ -21,7 +21,8 @@ from integrations.providers.hubspot.owners import Owners
 from integrations.providers.hubspot.properties import is_unique
 from integrations.providers.hubspot.relating import relate
 from integrations.providers.hubspot.texts import rich_text
-from integrations.records import Agreed, Written
+from integrations.records.activities import Agreed
+from integrations.records.remote import Written
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from integrations.records import MappingDefault
+from integrations.records.fields import MappingDefault
 
 MAPPINGS: tuple[MappingDefault, ...] = (
     MappingDefault("first_name", "firstname", "bidirectional"),

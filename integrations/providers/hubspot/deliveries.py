@@ -14,7 +14,7 @@ from django.conf import settings
 
 from integrations.errors import FixData
 from integrations.providers.hubspot.endpoints import OBJECT_TYPE_IDS
-from integrations.records import Change, Delivery, RemoteEvent, Trust
+from integrations.records.events import Change, Delivery, RemoteEvent, Trust
 
 Event = Mapping[str, Any]
 

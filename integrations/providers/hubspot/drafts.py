@@ -10,7 +10,7 @@ from integrations.providers.hubspot.batches import Result
 from integrations.providers.hubspot.owners import Owners
 from integrations.providers.hubspot.schema import Schema, is_writable
 from integrations.providers.hubspot.values import property_text
-from integrations.records import RecordWrite
+from integrations.records.remote import RecordWrite
 
 log = logging.getLogger(__name__)
 

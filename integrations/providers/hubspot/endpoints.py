@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from django.conf import settings
 
-from integrations.errors import FixConfig
+from integrations.errors import Standstill
 
 ENDPOINTS: dict[str, str] = {
     "account": "/account-info/v3/details",
@@ -97,7 +97,7 @@ OBJECT_TYPE_IDS: dict[str, str] = {
 
 
 def path(name: str, /, **parts: str) -> str:
-    """The path of an endpoint in the chosen version. Raises FixConfig when the operator chose one that does not exist."""
+    """The path of an endpoint in the chosen version. Raises Standstill when the operator chose one that does not exist."""
     template = ENDPOINTS[name]
     for classic, moved in _moves():
         if template.startswith(classic + "/") or template == classic:
@@ -127,8 +127,8 @@ def _chosen() -> dict[str, str]:
     return chosen
 
 
-def _unknown(item: str, known: str) -> FixConfig:
-    return FixConfig(
+def _unknown(item: str, known: str) -> Standstill:
+    return Standstill(
         f"HUBSPOT_API_VERSIONS names {item!r}, which does not exist. {known} Write it like objects=2026-09.",
         cause="unknown_version",
     )

@@ -12,7 +12,7 @@ from integrations import errors
 from integrations.providers.hubspot.answers import by_category, problem_of
 from integrations.providers.hubspot.objects import BATCH, Objects, Record
 from integrations.providers.hubspot.shaping import Shaper, chunks, property_names
-from integrations.records import Fetched, RemoteRecord
+from integrations.records.remote import Fetched, RemoteRecord
 
 
 class Fetcher:

@@ -4,12 +4,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.hubspot import outcomes
 from integrations.providers.hubspot.lookup import ID_PROPERTY, Place
 from integrations.providers.hubspot.outcomes import Outcomes
 from integrations.providers.hubspot.texts import line, moment
-from integrations.records import CallActivity, Connection, Direction, FollowUp, Meeting
+from integrations.records.activities import CallActivity, Direction, FollowUp, Meeting
+from integrations.records.connections import Connection
 
 Activity = TypeVar("Activity", CallActivity, Meeting, FollowUp)
 Properties = dict[str, str]

@@ -8,15 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.hubspot.answers import Problem, body_of, next_after, problem_of
 from integrations.providers.hubspot.association_types import type_spec
 from integrations.providers.hubspot.endpoints import path
 from integrations.transport.classify import json_of
 
 PAGE = 500
-READ_BATCH, WRITE_BATCH = 1_000, 2_000
-"""The most pairs that one request takes."""
 
 Ends = tuple[str, str]
 """HubSpot's ids of the two records that are tied."""

@@ -12,11 +12,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.hubspot.linking import Links
 from integrations.providers.hubspot.objects import BATCH, Objects
 from integrations.providers.hubspot.shaping import chunks
-from integrations.records import CallActivity, FollowUp, Meeting
+from integrations.records.activities import CallActivity, FollowUp, Meeting
 
 ID_PROPERTY = "dialer_call_id"
 """Our unique property of a call."""
@@ -28,7 +28,7 @@ Wanted = CallActivity | Meeting | FollowUp
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where activities of one type are kept, and which of their properties hold our key and our mark."""
+    """Where records of one type are kept, and which of their properties hold our key and our mark."""
 
     object_type: str
     key_property: str

@@ -17,10 +17,10 @@ import requests
 from django.conf import settings
 
 from integrations import errors
-from integrations.providers.base import TokenCall
+from integrations.contract.ports import TokenCall
 from integrations.providers.hubspot import answers
 from integrations.providers.hubspot.endpoints import path, version
-from integrations.records import Consent, Credential, OAuthApp
+from integrations.records.connections import Consent, Credential, OAuthApp
 from integrations.transport.classify import json_of, text_of
 
 SCOPES = (
@@ -137,7 +137,9 @@ def _client(credential: Credential) -> dict[str, str]:
         "client_secret": credential.secrets.get("client_secret") or settings.HUBSPOT_CLIENT_SECRET,
     }
     if not all(found.values()):
-        raise errors.FixConfig(f"HubSpot tokens cannot be renewed without the app's id and secret. {NO_APP}")
+        raise errors.Standstill(
+            f"HubSpot tokens cannot be renewed without the app's id and secret. {NO_APP}", cause="app_registration"
+        )
     return found
 
 
@@ -224,12 +226,12 @@ def _service_error(response: requests.Response) -> errors.CrmError | None:
     return None
 
 
-def _app_error(response: requests.Response, what: str) -> errors.FixConfig:
+def _app_error(response: requests.Response, what: str) -> errors.Standstill:
     told = _told(response)
     mend = "Check HUBSPOT_CLIENT_ID and HUBSPOT_CLIENT_SECRET, or the id and secret of your own app."
     if not told & BAD_APP:
         mend += " If they are right, check HUBSPOT_API_URL and HUBSPOT_API_VERSIONS."
-    return errors.FixConfig(
+    return errors.Standstill(
         f"HubSpot refused to {what}. {mend}",
         detail=f"{', '.join(sorted(told))} {text_of(response)}",
         status=response.status_code,

@@ -5,7 +5,7 @@ from typing import Any
 
 import requests
 
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.hubspot.answers import body_of
 from integrations.providers.hubspot.endpoints import path
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from time import monotonic
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.hubspot.answers import body_of
 from integrations.providers.hubspot.endpoints import path
-from integrations.records import Connection
+from integrations.records.connections import Connection
 from integrations.transport.classify import json_of
 
 log = logging.getLogger(__name__)

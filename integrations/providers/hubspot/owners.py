@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.hubspot.answers import body_of, next_after
 from integrations.providers.hubspot.endpoints import path
-from integrations.records import CrmUser
+from integrations.records.connections import CrmUser
 
 PAGE = 100
 

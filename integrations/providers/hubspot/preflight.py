@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.hubspot import timeline
 from integrations.providers.hubspot.answers import body_of
 from integrations.providers.hubspot.defaults import MAPPINGS
 from integrations.providers.hubspot.endpoints import path
 from integrations.providers.hubspot.preparing import PAGES, WITHOUT
 from integrations.providers.hubspot.properties import KEYS
-from integrations.records import Connection, Finding, Severity
+from integrations.records.connections import Connection, Finding, Severity
 from integrations.transport.classify import json_of
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.hubspot import properties
 from integrations.providers.hubspot.answers import body_of
 from integrations.providers.hubspot.endpoints import path

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.hubspot.answers import body_of
 from integrations.providers.hubspot.endpoints import path
 from integrations.providers.hubspot.lookup import ID_PROPERTY

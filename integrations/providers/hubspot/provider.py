@@ -9,7 +9,8 @@ import requests
 from django.conf import settings
 
 from integrations import errors
-from integrations.providers.base import Api, CrmProvider, TokenCall
+from integrations.contract.ports import Api, TokenCall
+from integrations.providers.base import CrmProvider
 from integrations.providers.hubspot import answers, deliveries, oauth, outcomes, preparing, signatures, subscriptions
 from integrations.providers.hubspot.calls import ActivityLog
 from integrations.providers.hubspot.defaults import DISPOSITIONS, MAPPINGS
@@ -27,30 +28,12 @@ from integrations.providers.hubspot.schema import LONGEST_TEXT, Schema
 from integrations.providers.hubspot.shaping import Shaper
 from integrations.providers.hubspot.timeline import Timeline
 from integrations.providers.hubspot.writing import Tools, Writer, delete
-from integrations.records import (
-    Account,
-    Agreed,
-    CallActivity,
-    ChangePage,
-    Connection,
-    Consent,
-    Credential,
-    CrmUser,
-    Cursor,
-    Delivery,
-    Fetched,
-    FieldSpec,
-    Finding,
-    FollowUp,
-    Meeting,
-    OAuthApp,
-    RateHint,
-    RateLimit,
-    RecordWrite,
-    RemoteEvent,
-    Trust,
-    Written,
-)
+from integrations.records.activities import Agreed, CallActivity, FollowUp, Meeting
+from integrations.records.connections import Account, Connection, Consent, Credential, CrmUser, Finding, OAuthApp
+from integrations.records.events import Delivery, RemoteEvent, Trust
+from integrations.records.fields import FieldSpec
+from integrations.records.limits import RateHint, RateLimit
+from integrations.records.remote import ChangePage, Cursor, Fetched, RecordWrite, Written
 
 UI_DOMAIN = "app.hubspot.com"
 PROBES: tuple[tuple[str, dict[str, str], str], ...] = (

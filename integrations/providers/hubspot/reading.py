@@ -18,7 +18,7 @@ from integrations.providers.hubspot.fetching import read_batch
 from integrations.providers.hubspot.objects import SEARCH_PAGE, Objects
 from integrations.providers.hubspot.schema import modified_property
 from integrations.providers.hubspot.shaping import Shaper, millis_of, property_names
-from integrations.records import ChangePage, Cursor
+from integrations.records.remote import ChangePage, Cursor
 
 SETTLING = timedelta(seconds=60)
 """A run vouches for changes up to this long before its start: the search index lags behind."""

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.hubspot.linking import Ends, Links
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from integrations.providers.hubspot.answers import body_of, next_after
 from integrations.providers.hubspot.objects import SEARCH_PAGE, Objects, Record
 from integrations.providers.hubspot.schema import modified_property
 from integrations.providers.hubspot.shaping import millis_of, stamp_of
-from integrations.records import Change, RemoteEvent
+from integrations.records.events import Change, RemoteEvent
 
 MERGED = "hs_merged_object_ids"
 

@@ -1,8 +1,7 @@
-"""Finds records that a broken attempt to create them may have left behind.
+"""Finds records that a broken attempt to create them may have left behind, where our own key could not be kept with them.
 
-A record that carries our key is found by it. Without, a contact is known by its address, which HubSpot gives to one contact
-only. Anything else is looked for by what we sent, among the records made since the attempt; the search index lags, so ask a
-while after the attempt.
+A contact is known by its address, which HubSpot gives to one contact only. Anything else is looked for by what we sent,
+among the records made since the attempt; the search index lags, so ask a while after the attempt.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,12 +22,6 @@ MOST_FILTERS = 5
 LONGEST = 200
 
 Properties = Mapping[str, str]
-
-
-def by_key(objects: Objects, object_type: str, keys: Sequence[str], name: str) -> dict[str, str]:
-    """Our key → id of the record that carries it in the unique property `name`."""
-    body = objects.batch_read(object_type, keys, [name], id_property=name) if keys else {}
-    return {str(one["properties"].get(name) or ""): str(one["id"]) for one in body.get("results", [])}
 
 
 def by_address(objects: Objects, wanted: Mapping[str, Properties]) -> dict[str, str]:

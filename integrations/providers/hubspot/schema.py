@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.hubspot.answers import body_of
 from integrations.providers.hubspot.defaults import MAPPINGS
 from integrations.providers.hubspot.endpoints import path
-from integrations.records import FieldSpec
+from integrations.records.fields import FieldSpec
 
 KINDS: Mapping[str, str] = {
     "string": "string",

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.hubspot.answers import UNKNOWN_PROPERTY
 from integrations.providers.hubspot.batches import Result, Stored, write_batch
 from integrations.providers.hubspot.objects import Objects

@@ -1,15 +1,32 @@
 """HubSpot's records in our shape, with owners by their e-mail addresses."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from integrations.providers.hubspot.owners import Owners
 from integrations.providers.hubspot.schema import Schema, modified_property
-from integrations.records import RemoteRecord
+from integrations.records.remote import RemoteRecord
 
 RecordUrl = Callable[[str, str], str]
+
+STANDARD: Mapping[str, frozenset[str]] = {
+    "contacts": frozenset(
+        (
+            "firstname",
+            "lastname",
+            "email",
+            "phone",
+            "mobilephone",
+            "company",
+            "jobtitle",
+            "hs_lead_status",
+            "lifecyclestage",
+        )
+    ),
+}
+"""Properties that no account can do without. Any other that an answer leaves out may not exist, which is not the same as empty."""
 
 
 class Shaper:
@@ -20,14 +37,22 @@ class Shaper:
 
     def records(self, object_type: str, page: Sequence[dict[str, Any]], names: Sequence[str]) -> list[RemoteRecord]:
         owned = self._schema.owner_properties(object_type, names)
+        asked = STANDARD.get(object_type, frozenset()) & set(names)
         ids = {str(raw["properties"][name]) for raw in page for name in owned if raw["properties"].get(name)}
         emails = self._owners.emails(ids) if ids else {}
-        return [self._record(object_type, raw, owned, emails) for raw in page]
+        return [self._record(object_type, raw, owned, emails, asked) for raw in page]
 
     def _record(
-        self, object_type: str, raw: dict[str, Any], owned: frozenset[str], emails: Mapping[str, str] | None
+        self,
+        object_type: str,
+        raw: dict[str, Any],
+        owned: frozenset[str],
+        emails: Mapping[str, str] | None,
+        asked: Collection[str],
     ) -> RemoteRecord:
+        """`asked` are properties that every account has: one that an answer leaves out is empty."""
         fields = dict(raw.get("properties") or {})
+        fields.update((name, None) for name in asked if name not in fields)
         for name in owned & fields.keys():
             if emails is None:
                 del fields[name]  # unknown is not the same as nobody

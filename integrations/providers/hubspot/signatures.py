@@ -15,7 +15,7 @@ from datetime import datetime
 from django.conf import settings
 
 from integrations.errors import BadSignature
-from integrations.records import Delivery, Trust
+from integrations.records.events import Delivery, Trust
 
 V3 = "x-hubspot-signature-v3"
 TIMESTAMP = "x-hubspot-request-timestamp"

@@ -10,11 +10,11 @@ from typing import Any
 from django.conf import settings
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.hubspot.answers import body_of
 from integrations.providers.hubspot.defaults import MAPPINGS
 from integrations.providers.hubspot.endpoints import path
-from integrations.records import Credential
+from integrations.records.connections import Credential
 from integrations.transport.classify import json_of
 
 LIFECYCLE = ("creation", "deletion", "merge", "restore", "privacyDeletion")

@@ -14,10 +14,12 @@ from time import monotonic
 from typing import Any
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.hubspot.answers import by_category, problem_of
 from integrations.providers.hubspot.endpoints import path
-from integrations.records import CallActivity, Connection, Written
+from integrations.records.activities import CallActivity
+from integrations.records.connections import Connection
+from integrations.records.remote import Written
 from integrations.transport.classify import json_of
 
 log = logging.getLogger(__name__)

@@ -13,19 +13,20 @@ from datetime import datetime
 from typing import Any
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.hubspot import retracing
 from integrations.providers.hubspot.answers import LABEL, existing_id
 from integrations.providers.hubspot.batches import Result, Stored
 from integrations.providers.hubspot.drafts import Draft, Drafter, rounds
 from integrations.providers.hubspot.fetching import read_batch
+from integrations.providers.hubspot.lookup import Place, find_by_key
 from integrations.providers.hubspot.objects import Objects
 from integrations.providers.hubspot.preparing import REMEMBERED
 from integrations.providers.hubspot.properties import KEYS, is_unique
 from integrations.providers.hubspot.schema import Schema, modified_property
 from integrations.providers.hubspot.sending import Sending
 from integrations.providers.hubspot.shaping import RecordUrl, stamp_of
-from integrations.records import RecordWrite, Written
+from integrations.records.remote import RecordWrite, Written
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +195,7 @@ class Writer:
     def _retrace(self, drafts: Drafts) -> dict[str, str]:
         """Key → id of those that an earlier attempt created: somebody may have edited them since."""
         keyed = [key for key, draft in drafts.items() if self._upserts and draft.first_attempt_at]
-        found = retracing.by_key(self._objects, self._type, keyed, self._key)
+        found = find_by_key(self._tools.api, Place(self._type, self._key, ""), keyed)
         tried = {key: draft for key, draft in drafts.items() if key not in found and self._may_hide(draft)}
         if not tried:
             return found

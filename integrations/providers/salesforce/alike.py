@@ -1,4 +1,4 @@
-"""Finds the record that a creation would make a second time: by our key, or by telling values where the account has none."""
+"""Finds the record that a creation would make a second time, where the account has no key field of ours."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,16 +27,6 @@ def find(rows: Rows, schemas: Schemas, drafts: Sequence[Draft]) -> None:
                 groups[telling].append(draft)
         for names, members in groups.items():
             _find(rows, schema, object_type, names, members)
-
-
-def find_by_key(rows: Rows, key_field: str, object_type: str, drafts: Sequence[Draft]) -> None:
-    """Gives each draft the id of the record that an earlier attempt made."""
-    by_key = {draft.write.key: draft for draft in drafts}
-    for query in soql.queries(
-        lambda some: soql.select(["Id", key_field], object_type, [soql.among(key_field, some)]), [*by_key]
-    ):
-        for row in rows(query):
-            by_key[str(row[key_field])].id = to_18(str(row["Id"]))
 
 
 def _telling(object_type: str, schema: ObjectSchema, draft: Draft) -> tuple[str, ...]:

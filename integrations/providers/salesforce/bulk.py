@@ -19,14 +19,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.salesforce import bulk_failures, bulk_jobs, soql
 from integrations.providers.salesforce.bulk_csv import rows_of
 from integrations.providers.salesforce.bulk_rows import Refusals, RowMaker, deletions, refusal_of
 from integrations.providers.salesforce.bulk_sheets import DELETE, UPSERT, Row, Sheet, sheets
 from integrations.providers.salesforce.schema import Schemas, data_path, json_object
 from integrations.providers.salesforce.users import Users
-from integrations.records import Connection, RecordWrite, Ticket, Written
+from integrations.records.connections import Connection
+from integrations.records.remote import RecordWrite, Ticket, Written
 
 UPLOAD_TIMEOUT = 300.0  # seconds until the answer to an upload
 

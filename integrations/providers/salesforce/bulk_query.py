@@ -16,19 +16,19 @@ from itertools import islice
 from typing import Any
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.salesforce import bulk_failures, bulk_jobs, soql
 from integrations.providers.salesforce.bulk_csv import rows_of, typed
 from integrations.providers.salesforce.reading import LAG, OWN_FIELDS, Reader
 from integrations.providers.salesforce.schema import ObjectSchema, Schemas, data_path, date_of, json_object
-from integrations.records import ChangePage, Cursor, RemoteRecord
+from integrations.records.remote import ChangePage, Cursor, RemoteRecord
 from integrations.redaction import redact
 
 log = logging.getLogger("dialbridge.salesforce")
 
 BULK_FROM = 2_000
 CHUNK = 10_000  # records in one answer
-PAGE = 2_000  # records in one page for the caller
+PAGE = 500  # records in one page for the caller: while one is stored, the next is parsed
 DEADLINE = timedelta(hours=24).total_seconds()
 KEY = "bulk"
 LAST_LOCATOR = "null"  # the header's literal text on the last chunk
@@ -238,10 +238,10 @@ def _next_locator(locator: str, job: Job) -> str:
 
 def _batches(rows: Iterator[dict[str, str]]) -> Iterator[tuple[list[dict[str, str]], bool]]:
     """Batches and whether they are the last; an empty last one when there is none at all."""
-    batch = list(islice(rows, PAGE))
+    first: tuple[dict[str, str], ...] = ()
     while True:
-        following = list(islice(rows, PAGE))
-        yield batch, not following
-        if not following:
+        batch = [*first, *islice(rows, PAGE - len(first))]
+        first = tuple(islice(rows, 1))
+        yield batch, not first
+        if not first:
             return
-        batch = following

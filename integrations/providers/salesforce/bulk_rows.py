@@ -14,7 +14,8 @@ from integrations.providers.salesforce.ids import is_id, to_18
 from integrations.providers.salesforce.schema import Schemas
 from integrations.providers.salesforce.shaping import Shaper, addresses
 from integrations.providers.salesforce.users import Users
-from integrations.records import Connection, RecordWrite
+from integrations.records.connections import Connection
+from integrations.records.remote import RecordWrite
 
 MAX_CELL = 32_000  # characters
 # Standard fields that can hold our key where the account has no external id of ours. They are no keys for upserts.

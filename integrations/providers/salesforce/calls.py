@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Generic
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.salesforce import earlier, failures, task
 from integrations.providers.salesforce.batches import GONE_ALREADY, Collections, first_error
 from integrations.providers.salesforce.forms import Activity, Form
@@ -24,7 +24,9 @@ from integrations.providers.salesforce.ids import is_id, to_18
 from integrations.providers.salesforce.reading import Reader
 from integrations.providers.salesforce.schema import Schemas
 from integrations.providers.salesforce.users import Users
-from integrations.records import Agreed, CallActivity, Connection, FollowUp, Meeting, Written
+from integrations.records.activities import Agreed, CallActivity, FollowUp, Meeting
+from integrations.records.connections import Connection
+from integrations.records.remote import Written
 
 BATCH_SIZE = 200
 # Codes that an activity gets when its lead was converted, or its lead or contact merged into another.

@@ -15,7 +15,7 @@ from typing import Any
 
 from integrations import errors
 from integrations.providers.salesforce.ids import is_id, to_18
-from integrations.records import Change, RemoteEvent
+from integrations.records.events import Change, RemoteEvent
 
 CLIENT = "DialerSync"
 """How our own writes are marked: the `client` of `Sforce-Call-Options`."""

@@ -16,7 +16,7 @@ import requests
 from django.conf import settings
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.salesforce import failures
 from integrations.providers.salesforce.schema import data_path, date_of
 from integrations.transport.classify import json_of

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.salesforce import failures
 from integrations.providers.salesforce.rest import WRITE_HEADERS
 from integrations.providers.salesforce.schema import data_path, json_object

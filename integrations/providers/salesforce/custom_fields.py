@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.salesforce import blueprint, soql, task
 from integrations.providers.salesforce.custom_objects import REFUSALS, CustomObjects
 from integrations.providers.salesforce.granting import DONE_ALREADY, USER_INFO, Granter

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.salesforce import soql
 from integrations.providers.salesforce.blueprint import OBJECTS
 from integrations.providers.salesforce.deploying import Deployer

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from integrations.records import MappingDefault
+from integrations.records.fields import MappingDefault
 
 MAPPINGS: tuple[MappingDefault, ...] = (
     MappingDefault("first_name", "FirstName", "bidirectional"),

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from integrations import errors
 from integrations.providers.salesforce import cdc, outbound
 from integrations.providers.salesforce.ids import is_id, to_18
-from integrations.records import Delivery, RemoteEvent, Reply, Trust
+from integrations.records.events import Delivery, RemoteEvent, Reply, Trust
 
 SIGNATURE = "x-salesforce-signature"
 SECRET_SIGNATURE = "x-dialbridge-signature"  # noqa: S105 - the name of a header

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape
 
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.salesforce.blueprint import OBJECTS
 from integrations.providers.salesforce.schema import data_path, id_of, json_object
 

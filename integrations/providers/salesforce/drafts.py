@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from integrations.records import RecordWrite
+from integrations.records.remote import RecordWrite
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Finds activities that an earlier try may have written: by our key where a field holds it, else by the marker in the text."""
+"""Finds what an earlier try may have written: by our key where a field holds it, else an activity by the marker in its text."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -13,12 +13,14 @@ KEYS_AT_ONCE = 100
 Rows = Callable[[str], Iterator[Mapping[str, Any]]]
 
 
-def by_key(rows: Rows, object_type: str, names: Sequence[str], keys: Sequence[str], since: datetime) -> dict[str, str]:
+def by_key(
+    rows: Rows, object_type: str, names: Sequence[str], keys: Sequence[str], since: datetime | None = None
+) -> dict[str, str]:
     """Key → id. The account may have got the better one of the fields in between: all of them are asked for."""
     found: dict[str, str] = {}
     for some in chunks(keys, KEYS_AT_ONCE):
         either = " OR ".join(soql.among(name, some) for name in names)
-        where = [f"({either})", f"CreatedDate >= {soql.moment(since)}"]
+        where = [f"({either})", *([f"CreatedDate >= {soql.moment(since)}"] if since else [])]
         for row in rows(soql.select(["Id", *names], object_type, where, ["CreatedDate", "Id"])):
             for key in {str(row.get(name) or "") for name in names} & set(some):
                 found.setdefault(key, to_18(str(row["Id"])))

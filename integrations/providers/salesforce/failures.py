@@ -73,7 +73,7 @@ _RIGHTS = Rule(
     "permission",
 )
 _API_OFF = Rule(
-    errors.FixConfig,
+    errors.Standstill,
     "This Salesforce organisation does not allow the API: its edition must have it and the user needs 'API Enabled'.",
     API_DISABLED,
 )
@@ -88,7 +88,7 @@ _TOO_OLD = Rule(
     errors.Stale, "Salesforce no longer keeps a list that goes back so far. Read the object again.", "list_too_old"
 )
 _STORAGE = Rule(
-    errors.FixConfig, "The Salesforce organisation is full. Free storage there, then retry.", "storage_full"
+    errors.Standstill, "The Salesforce organisation is full. Free storage there, then retry.", "storage_full"
 )
 
 RULES: dict[str, Rule] = {
@@ -160,7 +160,7 @@ def of_part(status: int, body: Any) -> errors.CrmError | None:
 def from_code(code: str, text: str, fields: Sequence[str] = (), status: int | None = None) -> errors.CrmError | None:
     """The error that a code means, None for a code that we don't know."""
     if _is_setup(text):
-        return errors.FixConfig(
+        return errors.Standstill(
             f"Salesforce does not let this connection use the API: {text} Ask the Salesforce administrator to check "
             "the connected app.",
             detail=f"{code}: {text}",
@@ -243,7 +243,7 @@ def _by_status(response: requests.Response) -> errors.CrmError | None:
     if status in {406, 420}:  # the edge could not route the request to the organisation; bodies are empty
         return _error(_SERVER, str(status), detail, (), status)
     if status == 410:
-        return errors.FixConfig(
+        return errors.Standstill(
             "Salesforce has retired the API version that we use. The operator must set SALESFORCE_API_VERSION.",
             detail=detail,
             status=status,

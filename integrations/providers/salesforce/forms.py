@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from integrations.providers.salesforce import soql, task
 from integrations.providers.salesforce.marking import marker_of
-from integrations.records import CallActivity, FollowUp, Meeting
+from integrations.records.activities import CallActivity, FollowUp, Meeting
 
 Activity = TypeVar("Activity", CallActivity, Meeting, FollowUp)
 Fields = Mapping[str, int]

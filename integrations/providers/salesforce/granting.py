@@ -6,7 +6,7 @@ One permission set of ours holds the grants. Each step takes "is there already" 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.salesforce import failures, soql
 from integrations.providers.salesforce.batches import Collections, first_error
 from integrations.providers.salesforce.rest import Rest

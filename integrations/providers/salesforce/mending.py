@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.salesforce import alike, failures, objects
 from integrations.providers.salesforce.composite import Composite, Part, PartAnswer
 from integrations.providers.salesforce.drafts import Draft, Failure, by_type
@@ -12,7 +12,7 @@ from integrations.providers.salesforce.heirs import Heir, heirs
 from integrations.providers.salesforce.ids import is_id, to_18
 from integrations.providers.salesforce.reading import Reader
 from integrations.providers.salesforce.schema import Schemas
-from integrations.records import Written
+from integrations.records.remote import Written
 
 DUPLICATES = "DUPLICATES_DETECTED"
 UNIQUE = "DUPLICATE_VALUE"

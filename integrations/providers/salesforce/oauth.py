@@ -19,10 +19,10 @@ from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 
 from integrations import errors
-from integrations.providers.base import TokenCall
+from integrations.contract.ports import TokenCall
 from integrations.providers.salesforce import oauth_refusals
 from integrations.providers.salesforce.schema import date_of
-from integrations.records import Credential
+from integrations.records.connections import Credential
 
 log = logging.getLogger("dialbridge.salesforce")
 
@@ -65,7 +65,7 @@ def audience(credential: Credential) -> str:
 def client_id(credential: Credential) -> str:
     found = credential.secrets.get("client_id") or str(settings.SALESFORCE_CLIENT_ID or "")
     if not found:
-        raise errors.FixConfig(
+        raise errors.Standstill(
             "No Salesforce app is registered here. The operator must set SALESFORCE_CLIENT_ID and "
             "SALESFORCE_CLIENT_SECRET, or the credential must bring its own client_id.",
             cause="no_client_id",

@@ -114,7 +114,7 @@ def refused(status: int, body: Mapping[str, object], *, own_app: bool = False) -
     if error == "invalid_app_access":
         _part, cause, sentence = CONSENT_PROBLEMS[1]
         return errors.Reconnect(sentence, detail=detail, status=status, cause=cause)
-    return errors.FixConfig(
+    return errors.Standstill(
         f"Salesforce does not accept the registration of the app ({error}: {text}). {OWN_APP if own_app else OUR_APP}",
         detail=detail,
         status=status,

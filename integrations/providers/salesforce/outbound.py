@@ -16,7 +16,7 @@ from defusedxml.ElementTree import DefusedXMLParser
 
 from integrations import errors
 from integrations.providers.salesforce.ids import is_id, to_18
-from integrations.records import Change, RemoteEvent
+from integrations.records.events import Change, RemoteEvent
 
 SOAP = "{http://schemas.xmlsoap.org/soap/envelope/}"
 OUTBOUND = "{http://soap.sforce.com/2005/09/outbound}"

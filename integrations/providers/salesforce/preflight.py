@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.salesforce import blueprint, failures, objects, soql, task
 from integrations.providers.salesforce.custom_fields import Missing, missing_fields, told_apart
 from integrations.providers.salesforce.granting import PERMISSION_SET, PERMISSION_SET_LABEL, USER_INFO
 from integrations.providers.salesforce.rest import Rest
 from integrations.providers.salesforce.schema import Schemas, id_of, json_object
-from integrations.records import Finding, Severity
+from integrations.records.connections import Finding, Severity
 
 BLOCKING, WARNING, NOTE = Severity.BLOCKING, Severity.WARNING, Severity.NOTE
 REFUSALS = (errors.FixConfig, errors.FixData, errors.Gone)

@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import requests
 
 from integrations import errors
-from integrations.providers.base import Api, ChangeStream, CrmProvider, TokenCall
+from integrations.contract.ports import Api, ChangeStream, TokenCall
+from integrations.providers.base import CrmProvider
 from integrations.providers.salesforce import (
     bulk_failures,
     cdc,
@@ -44,34 +45,12 @@ from integrations.providers.salesforce.task import DESCRIPTION_SIZE
 from integrations.providers.salesforce.users import Users
 from integrations.providers.salesforce.writing import BATCH_SIZE as WRITE_BATCH_SIZE
 from integrations.providers.salesforce.writing import RecordWriter
-from integrations.records import (
-    Account,
-    Agreed,
-    CallActivity,
-    ChangePage,
-    Connection,
-    Consent,
-    Credential,
-    CrmUser,
-    Cursor,
-    Delivery,
-    Description,
-    Fetched,
-    FieldSpec,
-    Finding,
-    FollowUp,
-    MappingDefault,
-    Meeting,
-    OAuthApp,
-    RateHint,
-    RateLimit,
-    RecordWrite,
-    RemoteEvent,
-    Reply,
-    Ticket,
-    Trust,
-    Written,
-)
+from integrations.records.activities import Agreed, CallActivity, FollowUp, Meeting
+from integrations.records.connections import Account, Connection, Consent, Credential, CrmUser, Finding, OAuthApp
+from integrations.records.events import Delivery, RemoteEvent, Reply, Trust
+from integrations.records.fields import Description, FieldSpec, MappingDefault
+from integrations.records.limits import RateHint, RateLimit
+from integrations.records.remote import ChangePage, Cursor, Fetched, RecordWrite, Ticket, Written
 
 # The day's pool is shared with everything else in the organisation and is only known from headers. It is never counted
 # here: `buckets()` does not name it, so a hint of it is a gauge to show and to stop low-priority work by.
@@ -207,23 +186,30 @@ class Provider(CrmProvider):
 
     def identify(self) -> Account:
         # A data service comes first: it answers 401 to an expired token, the user-info service would say 403.
-        objects = json_object(self.api.request("GET", data_path("/sobjects")))
-        response = self.api.request("GET", USER_INFO)
-        user = json_object(response)
+        response = self.api.request("GET", data_path("/sobjects"))
+        user, organisation = self._user(), self._organisation()
+        known = {"organization_id": organisation.get("Id"), **user}
         return Account(
-            external_id=id_of(user, "organization_id"),
-            name=self._organisation() or str(user.get("name") or ""),
+            external_id=id_of(known, "organization_id"),
+            name=str(organisation.get("Name") or user.get("name") or ""),
             user=str(user.get("preferred_username") or user.get("email") or ""),
-            url=response.url.removesuffix(USER_INFO),
-            warnings=tuple(_warnings(objects)),
+            url=response.url.removesuffix(data_path("/sobjects")),
+            warnings=tuple(_warnings(json_object(response))),
         )
 
-    def _organisation(self) -> str:
+    def _user(self) -> Mapping[str, Any]:
+        """Nothing for an app without the scope `id`, which is not told who its user is."""
         try:
-            rows = list(self._reader.query(soql.select(["Name"], "Organization")))
+            return json_object(self.api.request("GET", USER_INFO))
+        except (errors.FixConfig, errors.Gone):
+            return {}
+
+    def _organisation(self) -> Mapping[str, Any]:
+        try:
+            rows = list(self._reader.query(soql.select(["Id", "Name"], "Organization")))
         except (errors.FixConfig, errors.FixData):
-            return ""
-        return str(rows[0].get("Name") or "") if rows else ""
+            return {}
+        return rows[0] if rows else {}
 
     def prepare(self) -> Mapping[str, Any]:
         return Customizer(self.api, self._schemas, self.connection.settings, self.connection.metadata).prepare()

@@ -15,12 +15,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.salesforce import failures, heirs, soql
 from integrations.providers.salesforce.ids import is_id, to_18
 from integrations.providers.salesforce.rest import Rest, next_page
 from integrations.providers.salesforce.schema import Schemas
-from integrations.records import ChangePage, Cursor, Fetched, RemoteRecord
+from integrations.records.remote import ChangePage, Cursor, Fetched, RemoteRecord
 
 OVERLAP = timedelta(minutes=10)
 LAG = timedelta(seconds=2)

@@ -8,7 +8,7 @@ from integrations.providers.salesforce.ids import to_18
 from integrations.providers.salesforce.reading import OVERLAP, Reader
 from integrations.providers.salesforce.replication import Replication
 from integrations.providers.salesforce.schema import Schemas
-from integrations.records import Change, RemoteEvent
+from integrations.records.events import Change, RemoteEvent
 
 FIELDS = ("Id", "SystemModstamp", "MasterRecordId")
 

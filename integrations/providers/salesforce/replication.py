@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.salesforce import failures, soql
 from integrations.providers.salesforce.ids import to_18
 from integrations.providers.salesforce.schema import data_path, json_object

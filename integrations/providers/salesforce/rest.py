@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.salesforce import failures, soql
 from integrations.providers.salesforce.ids import to_18
 from integrations.providers.salesforce.schema import data_path, id_of, json_object

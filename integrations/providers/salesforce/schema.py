@@ -12,10 +12,10 @@ import requests
 from django.conf import settings
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.salesforce import soql
 from integrations.providers.salesforce.ids import is_id, to_18
-from integrations.records import Description, FieldSpec
+from integrations.records.fields import Description, FieldSpec
 from integrations.transport.classify import json_of
 
 KINDS: Mapping[str, str] = {

@@ -17,10 +17,10 @@ from threading import Event
 from typing import Any
 
 from integrations import errors
-from integrations.providers.base import Api
+from integrations.contract.ports import Api
 from integrations.providers.salesforce import cdc
 from integrations.providers.salesforce.cometd import NEW_ONLY, RETAINED, Batch, Lost, ReplayRefused, Session
-from integrations.records import RemoteEvent, StreamPage
+from integrations.records.events import RemoteEvent, StreamPage
 
 ALL_CHANGES = "/data/ChangeEvents"
 RETENTION = timedelta(hours=72)

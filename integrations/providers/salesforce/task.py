@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from integrations.providers.salesforce.ids import is_id
 from integrations.providers.salesforce.schema import ObjectSchema
-from integrations.records import CallActivity, Direction
+from integrations.records.activities import CallActivity, Direction
 
 OBJECT = "Task"
 KEY_FIELD = "Dialer_Call_Id__c"

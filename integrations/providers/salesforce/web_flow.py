@@ -18,10 +18,10 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from django.conf import settings
 
 from integrations import errors
-from integrations.providers.base import TokenCall
+from integrations.contract.ports import TokenCall
 from integrations.providers.salesforce import oauth, oauth_refusals
 from integrations.providers.salesforce.failures import LABEL
-from integrations.records import Consent, Credential, OAuthApp
+from integrations.records.connections import Consent, Credential, OAuthApp
 from integrations.transport.hosts import check_url
 
 HOSTS = ("*.salesforce.com",)

@@ -11,8 +11,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from integrations import errors
-from integrations.providers.base import Api
-from integrations.providers.salesforce import alike, failures, objects
+from integrations.contract.ports import Api
+from integrations.providers.salesforce import alike, earlier, failures, objects
 from integrations.providers.salesforce.batches import GONE_ALREADY, Collections, first_error
 from integrations.providers.salesforce.drafts import Draft, Failure, by_type, one_of_each
 from integrations.providers.salesforce.ids import is_id, to_18
@@ -22,7 +22,8 @@ from integrations.providers.salesforce.rest import SAVE_DUPLICATES, Rest
 from integrations.providers.salesforce.schema import Schemas
 from integrations.providers.salesforce.shaping import Shaper, addresses
 from integrations.providers.salesforce.users import Users
-from integrations.records import Connection, RecordWrite, Written
+from integrations.records.connections import Connection
+from integrations.records.remote import RecordWrite, Written
 
 BATCH_SIZE = 200
 SINGLE = (errors.FixData, errors.FixConfig, errors.Gone, errors.Stale)
@@ -86,8 +87,10 @@ class RecordWriter:
         """People whom an earlier attempt made: an upsert would write over what somebody did to them since."""
         key_field = self._key_field(object_type) if object_type in objects.PEOPLE else ""
         tried = [draft for draft in drafts if not draft.id and draft.write.first_attempt_at]
-        if key_field and tried:
-            alike.find_by_key(self._reader.query, key_field, object_type, tried)
+        keys = [draft.write.key for draft in tried] if key_field else []
+        found = earlier.by_key(self._reader.query, object_type, [key_field], keys)
+        for draft in tried:
+            draft.id = found.get(draft.write.key, "")
 
     def _new_or_known(self, drafts: Sequence[Draft], results: Results) -> list[Draft]:
         """Without people who were to be made and are there: nobody has read yet what stands there."""

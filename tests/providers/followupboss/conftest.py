@@ -12,7 +12,7 @@ from pytest_django.fixtures import Settings
 
 from integrations.providers.followupboss.provider import Provider
 from integrations.providers.followupboss.sandbox import Sandbox, seed
-from integrations.records import Credential
+from integrations.records.connections import Credential
 from integrations.sandbox.server import SandboxServer
 from tests.providers.harness import PlainApi, connect, serve
 

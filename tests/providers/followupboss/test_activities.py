@@ -9,7 +9,7 @@ from integrations import errors
 from integrations.providers.followupboss.activities import CALLS, KINDS, NOTES, TASK_TYPES, TASKS, TEXTS
 from integrations.providers.followupboss.marking import marker_of
 from integrations.providers.followupboss.provider import Provider
-from integrations.records import RecordWrite, Written
+from integrations.records.remote import RecordWrite, Written
 from integrations.sandbox.server import SandboxServer
 from tests.providers.followupboss.conftest import Ask, Connect
 from tests.providers.followupboss.test_calls import call

@@ -13,7 +13,8 @@ from integrations import errors
 from integrations.providers.base import CrmProvider
 from integrations.providers.followupboss.marking import note_of
 from integrations.providers.followupboss.provider import Provider
-from integrations.records import ChangePage, Connection, Credential
+from integrations.records.connections import Connection, Credential
+from integrations.records.remote import ChangePage
 from tests.providers.followupboss.conftest import api_key
 from tests.providers.followupboss.test_calls import call
 from tests.providers.harness import PlainApi, token_call
@@ -213,7 +214,7 @@ def test_the_look_up_starts_five_minutes_before_the_first_attempt(wire: response
             errors.Reconnect,
             "Token was revoked",
         ),
-        (401, {"error": "invalid_client"}, errors.FixConfig, "FOLLOWUPBOSS_CLIENT_SECRET"),
+        (401, {"error": "invalid_client"}, errors.Standstill, "FOLLOWUPBOSS_CLIENT_SECRET"),
         (400, {"error": "server_error"}, errors.Retry, "stumbled"),
         (500, {}, errors.Retry, "stumbled"),
         (200, {}, errors.Retry, "stumbled"),

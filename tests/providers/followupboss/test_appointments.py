@@ -9,7 +9,7 @@ import pytest
 from integrations import errors
 from integrations.providers.followupboss.marking import marker_of
 from integrations.providers.followupboss.sandbox import seed
-from integrations.records import Agreed, FollowUp, Meeting
+from integrations.records.activities import Agreed, FollowUp, Meeting
 from integrations.sandbox.server import SandboxServer
 from tests.providers.followupboss.conftest import Connect
 from tests.providers.followupboss.test_calls import call
@@ -98,6 +98,16 @@ def test_a_due_date_that_the_service_keeps_is_told_in_the_name(server: SandboxSe
     (task,) = held(server, "tasks")
     assert task["name"] == f"Ask again (moved to 2026-12-03 09:00 UTC) {marker_of('c-1:follow-up')}"
     assert len(task["name"]) <= 255
+
+
+def test_a_change_confirmed_without_a_word_is_looked_at(server: SandboxServer, connected: Connect) -> None:
+    provider, _ = connected()
+    (written,) = provider.set_follow_ups([follow_up()])
+    server.service.faults.set([{"kind": "empty_answers"}])
+    later = follow_up(crm_record_id=written.id, due_at=START + timedelta(days=2))
+    assert provider.set_follow_ups([later])[0].error is None
+    (task,) = held(server, "tasks")
+    assert "moved to 2026-12-03" in task["name"]
 
 
 def test_an_agents_credential_writes_in_its_own_name_only(server: SandboxServer, connected: Connect) -> None:

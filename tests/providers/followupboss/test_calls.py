@@ -9,7 +9,8 @@ from integrations import errors
 from integrations.providers.followupboss.marking import marker_of, note_of
 from integrations.providers.followupboss.provider import Provider
 from integrations.providers.followupboss.sandbox import seed
-from integrations.records import CallActivity, Direction, Written
+from integrations.records.activities import CallActivity, Direction
+from integrations.records.remote import Written
 from integrations.sandbox.server import SandboxServer
 from tests.providers.followupboss.conftest import Connect
 

@@ -13,7 +13,9 @@ from integrations import errors
 from integrations.providers.followupboss.provider import Provider
 from integrations.providers.followupboss.sandbox import seed
 from integrations.providers.followupboss.schema import heads
-from integrations.records import Credential, RateHint, RemoteRecord
+from integrations.records.connections import Credential
+from integrations.records.limits import RateHint
+from integrations.records.remote import RemoteRecord
 from integrations.sandbox.server import SandboxServer
 from tests.providers.followupboss.conftest import Connect, api_key
 from tests.providers.harness import connect, token_call
@@ -282,6 +284,38 @@ def test_the_next_run_brings_what_changed_since_and_during_the_last_one(
     records = read_all(connected, dict(page.cursor))
     assert [(record.id, record.inactive) for record in records] == [("1001", False), ("1500", True)]
     assert records[0].fields["lastName"] == "Moved"
+
+
+@pytest.fixture
+def slow_to_start(server: SandboxServer) -> None:
+    """Each list begins with a page that holds nothing and leads on."""
+    server.service.faults.set([{"kind": "empty_first"}])
+
+
+@pytest.mark.usefixtures("slow_to_start")
+def test_a_page_that_holds_nobody_is_not_taken_for_the_end(server: SandboxServer, connected: Connect) -> None:
+    everybody = [str(one["id"]) for one in server.service.store.all("people")]
+    provider, _ = connected()
+    assert [record.id for record in read_all(connected)] == everybody
+    assert [one for page in provider.ids("people") for one in page] == everybody
+    active = [one for page in provider.people.pages() for one in page.items]
+    assert len(active) == sum(one["stage"] != "Trash" for one in server.service.store.all("people"))
+    fetched = provider.fetch("people", [*everybody[:3], "999999"], PATHS)
+    assert (sorted(record.id for record in fetched.records), fetched.missing) == (everybody[:3], ("999999",))
+    known = next(one for one in server.service.store.all("people") if one["emails"])
+    assert provider.people.search([known["emails"][0]["value"]])[0]["id"] == known["id"]
+
+
+@pytest.mark.usefixtures("slow_to_start")
+def test_calls_are_read_past_an_empty_page_too(server: SandboxServer, connected: Connect) -> None:
+    url, body = f"{server.url}/v1/calls", {"personId": 1001, "phone": "4155550101", "isIncoming": False}
+    for _ in range(3):
+        requests.post(url, json=body, auth=(seed.OWNER_KEY, ""), timeout=5).raise_for_status()
+    pages = list(connected()[0].changes("calls", None, ()))
+    assert sum(len(page.records) for page in pages) == 3
+    assert [page.last for page in pages] == [False, True]
+    ids = [record.id for page in pages for record in page.records]
+    assert len(connected()[0].fetch("calls", ids, ()).records) == 3
 
 
 def test_a_run_looks_two_minutes_behind_its_cursor(server: SandboxServer, connected: Connect) -> None:

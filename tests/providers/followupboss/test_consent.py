@@ -13,7 +13,7 @@ from integrations import errors
 from integrations.providers.followupboss import oauth
 from integrations.providers.followupboss.provider import Provider
 from integrations.providers.followupboss.sandbox import seed
-from integrations.records import Consent
+from integrations.records.connections import Consent
 from integrations.sandbox.server import SandboxServer
 from integrations.transport.hosts import check_url
 from tests.providers.followupboss.conftest import SYSTEM, Connect
@@ -146,11 +146,11 @@ def test_the_token_call_carries_state_in_the_body_and_the_secret_in_the_header(s
 
 # status, error of the answer → what to do at the first exchange, and at a renewal
 TOKEN_ERRORS: list[tuple[int, str, type[errors.CrmError], type[errors.CrmError]]] = [
-    (401, "invalid_client", errors.FixConfig, errors.FixConfig),
+    (401, "invalid_client", errors.Standstill, errors.Standstill),
     (400, "invalid_grant", errors.FixConfig, errors.Reconnect),
-    (400, "invalid_request", errors.FixConfig, errors.FixConfig),
-    (400, "unauthorized_client", errors.FixConfig, errors.FixConfig),
-    (400, "unsupported_grant_type", errors.FixConfig, errors.FixConfig),
+    (400, "invalid_request", errors.Standstill, errors.Standstill),
+    (400, "unauthorized_client", errors.Standstill, errors.Standstill),
+    (400, "unsupported_grant_type", errors.Standstill, errors.Standstill),
     (400, "server_error", errors.Retry, errors.Retry),
 ]
 

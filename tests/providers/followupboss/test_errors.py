@@ -11,7 +11,8 @@ from pytest_django.fixtures import Settings
 from integrations import errors
 from integrations.providers.followupboss import quotas
 from integrations.providers.followupboss.provider import Provider
-from integrations.records import Connection, RateLimit
+from integrations.records.connections import Connection
+from integrations.records.limits import RateLimit
 from integrations.transport.client import configured_limits
 from tests.providers.followupboss.conftest import api_key
 from tests.providers.harness import PlainApi
@@ -38,10 +39,13 @@ ROWS: dict[str, tuple[int, Any, type[errors.CrmError], str, str]] = {
         "Connect again",
     ),
     "403 role": (403, {"errorMessage": "Only admins may."}, errors.FixConfig, "permission", "administrator"),
-    "403 expired": (403, {"errorMessage": "Your account has expired."}, errors.FixConfig, "account_expired", "Renew"),
-    "403 cancelled": (403, {"error": "Account cancelled"}, errors.FixConfig, "account_expired", "the work waits"),
+    "403 expired": (403, {"errorMessage": "Your account has expired."}, errors.Standstill, "account_expired", "Renew"),
+    "403 cancelled": (403, {"error": "Account cancelled"}, errors.Standstill, "account_expired", "the work waits"),
     "403 unregistered": (403, UNREGISTERED, errors.FixConfig, "system_not_registered", "An operator has to set"),
     "404": (404, {"errorMessage": "Person not found."}, errors.Gone, "record_gone", "does not have this record"),
+    "404 empty": (404, "", errors.Gone, "record_gone", "does not have this record"),
+    "404 a web page": (404, "<!DOCTYPE html><html></html>", errors.Standstill, "endpoint", "nothing at the address"),
+    "302": (302, "", errors.Retry, "service_unavailable", "another address"),
     "429": (429, {"errorMessage": "Rate limit exceeded."}, errors.Throttled, "rate_limited", "slow down"),
     "500": (500, {"errorMessage": "Oops"}, errors.Retry, "service_unavailable", "We will try again"),
     "503": (503, "", errors.Retry, "service_unavailable", "We will try again"),

@@ -9,7 +9,8 @@ from integrations import errors
 from integrations.providers.followupboss.call_events import activity_of
 from integrations.providers.followupboss.events import TYPES
 from integrations.providers.followupboss.marking import marker_of
-from integrations.records import Direction, RecordWrite
+from integrations.records.activities import Direction
+from integrations.records.remote import RecordWrite
 from integrations.sandbox.server import SandboxServer
 from tests.providers.followupboss.conftest import Ask, Connect
 from tests.providers.followupboss.test_calls import KEY, again, call, log, logged

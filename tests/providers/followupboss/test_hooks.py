@@ -12,7 +12,7 @@ from integrations import errors
 from integrations.providers.followupboss.hooks import EVENTS
 from integrations.providers.followupboss.provider import Provider
 from integrations.providers.followupboss.sandbox import Sandbox, seed
-from integrations.records import Change, Delivery, RemoteEvent, Trust
+from integrations.records.events import Change, Delivery, RemoteEvent, Trust
 from integrations.sandbox.server import SandboxServer
 from tests.providers.followupboss.conftest import Ask, Connect, Ear, sandbox_of
 

@@ -9,7 +9,7 @@ from integrations import errors
 from integrations.providers.followupboss import account
 from integrations.providers.followupboss.custom_fields import WANTED
 from integrations.providers.followupboss.sandbox import seed
-from integrations.records import Severity
+from integrations.records.connections import Severity
 from integrations.sandbox.server import SandboxServer
 from tests.providers.followupboss.conftest import Connect
 
@@ -185,13 +185,20 @@ def test_webhooks_that_are_off_or_absent_are_told(server: SandboxServer, connect
 
 
 @pytest.mark.usefixtures("subscribed")
-@pytest.mark.parametrize("subject", ["people", "calls", "stages", "users", "customFields"])
+@pytest.mark.parametrize("subject", ["calls", "stages", "users", "customFields"])
 def test_what_is_hidden_is_told(server: SandboxServer, connected: Connect, subject: str) -> None:
     match = f"GET /v1/{subject}$"
     server.service.faults.set([{"kind": "status", "status": 403, "match": match, "body": {"error": "Not allowed."}}])
     findings = connected()[0].preflight()
     assert [(one.code, one.subject) for one in findings] == [("object_hidden", subject)]
-    assert (findings[0].severity is Severity.BLOCKING) == (subject == "people")
+    assert findings[0].severity is Severity.WARNING
+
+
+def test_people_are_hidden_from_nobody_but_a_lapsed_account(server: SandboxServer, connected: Connect) -> None:
+    refused = {"kind": "status", "status": 403, "match": "GET /v1/people$", "body": {"error": "Not allowed."}}
+    server.service.faults.set([refused])
+    (finding,) = connected()[0].preflight()
+    assert (finding.code, finding.severity) == ("account_expired", Severity.BLOCKING)
 
 
 def test_an_expired_account_is_the_only_thing_told(server: SandboxServer, connected: Connect) -> None:

@@ -15,7 +15,7 @@ from pytest_django.fixtures import Settings
 
 from integrations import errors
 from integrations.providers.followupboss.provider import Provider
-from integrations.records import Change, Delivery, RemoteEvent, Trust
+from integrations.records.events import Change, Delivery, RemoteEvent, Trust
 from tests.providers.followupboss.conftest import Connect
 
 KEY = "demo-system-key-7c1d-not-real"

@@ -8,7 +8,7 @@ import requests
 
 from integrations import errors
 from integrations.providers.followupboss.sandbox import seed
-from integrations.records import RecordWrite, Written
+from integrations.records.remote import RecordWrite, Written
 from integrations.sandbox.server import SandboxServer
 from tests.providers.followupboss.conftest import Connect, sandbox_of
 from tests.providers.followupboss.test_calls import call
@@ -395,6 +395,23 @@ def test_a_lost_answer_in_the_middle_is_unknown_for_that_record_alone(
     assert first.error is None
     assert isinstance(lost.error, errors.OutcomeUnknown)
     assert type(later.error) is errors.Retry
+
+
+def test_a_refusal_of_everybody_stops_at_the_first(server: SandboxServer, connected: Connect) -> None:
+    server.service.faults.set([{"kind": "status", "status": 403, "body": {"errorMessage": "Forbidden."}}])
+    with pytest.raises(errors.Standstill, match="lapsed"):
+        connected()[0].write("people", batch("1001", "1002"))
+    assert server.service.faults.dials[0].kept == 2
+
+
+def test_what_was_written_before_an_account_lapsed_is_kept(server: SandboxServer, connected: Connect) -> None:
+    provider, _ = connected()
+    dials = [{"kind": "status", "status": 403, "match": "people$|1002"}]
+    server.service.faults.set(dials)
+    first, second, third = provider.write("people", batch("1001", "1002", "1003"))
+    assert first.error is None
+    assert isinstance(second.error, errors.Standstill)
+    assert isinstance(third.error, errors.Standstill)
 
 
 def test_a_lapsed_account_concerns_all(server: SandboxServer, connected: Connect) -> None:

@@ -16,7 +16,7 @@ from integrations.providers.hubspot.sandbox.portal import (
     PORTAL_ID,
     PRIVATE_TOKEN,
 )
-from integrations.records import Connection, Credential
+from integrations.records.connections import Connection, Credential
 from integrations.sandbox.clock import Clock
 from integrations.sandbox.faults import Faults
 from integrations.sandbox.server import SandboxServer

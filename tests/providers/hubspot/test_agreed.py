@@ -8,7 +8,7 @@ import pytest
 
 from integrations.providers.hubspot.lookup import mark
 from integrations.providers.hubspot.provider import Provider
-from integrations.records import FollowUp, Meeting
+from integrations.records.activities import FollowUp, Meeting
 from tests.providers.hubspot.conftest import World, sent
 from tests.providers.hubspot.test_calls import call
 

@@ -14,7 +14,8 @@ from integrations.providers.hubspot.endpoints import ENDPOINTS, path
 from integrations.providers.hubspot.outcomes import STANDARD
 from integrations.providers.hubspot.provider import Provider
 from integrations.providers.hubspot.sandbox.portal import rate_limit_body
-from integrations.records import Connection, Credential, RateHint
+from integrations.records.connections import Connection, Credential
+from integrations.records.limits import RateHint
 from tests.providers.harness import PlainApi, token_call
 from tests.providers.hubspot.test_calls import call
 
@@ -75,7 +76,8 @@ LINK = {
         pytest.param(answer(429, "<html>Too many</html>"), errors.Throttled, 10.0, id="429 from a gateway"),
         pytest.param(answer(423, {"message": "locked"}), errors.Retry, 2.0, id="locked"),
         pytest.param(answer(423, None, {"Retry-After": "9"}), errors.Retry, 9.0, id="locked, told how long"),
-        pytest.param(answer(477, None, {"Retry-After": "7200"}), errors.Retry, 7200.0, id="account moving"),
+        pytest.param(answer(477, None, {"Retry-After": "7200"}), errors.Throttled, 7200.0, id="account moving"),
+        pytest.param(answer(477, "<html></html>"), errors.Throttled, 60.0, id="account moving, nobody says how long"),
         *(
             pytest.param(answer(code, "<html>"), errors.Retry, None, id=str(code))
             for code in (503, 504, *range(521, 527))
@@ -99,7 +101,7 @@ LINK = {
         pytest.param(answer(403, SCOPES), errors.FixConfig, None, id="scope missing"),
         pytest.param(answer(403, "<html>no</html>"), errors.FixConfig, None, id="403 with a web page"),
         pytest.param(answer(404, {"message": "resource not found"}), errors.Gone, None, id="record gone"),
-        pytest.param(answer(404, "<html>Not found</html>"), errors.FixConfig, None, id="wrong address"),
+        pytest.param(answer(404, "<html>Not found</html>"), errors.Standstill, None, id="wrong address"),
         pytest.param(answer(400, LINK), errors.Gone, None, id="contact of an association gone"),
         pytest.param(answer(400, BAD_OPTION), errors.FixData, None, id="bad value"),
         pytest.param(answer(400, "<html>Bad</html>"), errors.FixData, None, id="400 with a web page"),
@@ -214,9 +216,9 @@ def test_the_lifetime_of_a_token_is_what_the_answer_says(settings: Settings) -> 
     [
         pytest.param(400, {"status": "BAD_REFRESH_TOKEN", "message": "unknown"}, errors.Reconnect, id="revoked, v1"),
         pytest.param(400, {"error": "invalid_grant"}, errors.Reconnect, id="revoked, v3"),
-        pytest.param(400, {"status": "BAD_CLIENT_ID"}, errors.FixConfig, id="unknown app"),
-        pytest.param(404, "<html>Not found</html>", errors.FixConfig, id="endpoint switched off"),
-        pytest.param(302, "", errors.FixConfig, id="redirect"),
+        pytest.param(400, {"status": "BAD_CLIENT_ID"}, errors.Standstill, id="unknown app"),
+        pytest.param(404, "<html>Not found</html>", errors.Standstill, id="endpoint switched off"),
+        pytest.param(302, "", errors.Standstill, id="redirect"),
         pytest.param(429, "", errors.Throttled, id="too often"),
         pytest.param(503, "<html>down</html>", errors.Retry, id="down"),
         pytest.param(200, "<html>hello</html>", errors.Retry, id="a page instead of a token"),

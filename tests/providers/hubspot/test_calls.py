@@ -14,7 +14,8 @@ from integrations.providers.hubspot.provider import Provider
 from integrations.providers.hubspot.sandbox.portal import LIMITED_TOKEN
 from integrations.providers.hubspot.sandbox.schema import CUSTOM_OUTCOME
 from integrations.providers.hubspot.texts import BODY_ROOM, rich_text
-from integrations.records import CallActivity, Direction, Written
+from integrations.records.activities import CallActivity, Direction
+from integrations.records.remote import Written
 from tests.providers.hubspot.conftest import World, sent
 
 STARTED = datetime(2026, 11, 20, 15, 4, 5, 678_000, tzinfo=UTC)
@@ -219,7 +220,9 @@ def test_the_same_call_twice_in_a_batch_is_written_once(world: World) -> None:
     assert len(world.calls()) == 1
 
 
-@pytest.mark.parametrize("fault", ["", "no_partial"], ids=["taken in parts", "refused as a whole"])
+@pytest.mark.parametrize(
+    "fault", ["", "no_partial", "untraced"], ids=["taken in parts", "refused as a whole", "untold whose"]
+)
 def test_bad_calls_never_hold_up_the_good_ones(world: World, dialer: Provider, fault: str) -> None:
     calls = hundred(world)
     for place in (7, 63):
@@ -411,7 +414,7 @@ def test_a_call_deleted_in_hubspot_is_gone_for_an_update(world: World, dialer: P
 
 @pytest.mark.parametrize(
     ("kind", "expected", "after"),
-    [("locked", errors.Retry, 2.0), ("moving", errors.Retry, 60.0)],
+    [("locked", errors.Retry, 2.0)],
 )
 def test_trouble_of_the_whole_account_is_raised(
     world: World, dialer: Provider, kind: str, expected: type[errors.Retry], after: float

@@ -9,7 +9,8 @@ from pytest_django import Settings
 from integrations import errors
 from integrations.providers.hubspot.provider import Provider
 from integrations.providers.hubspot.sandbox.portal import ACCESS_TOKEN, REFRESH_TOKEN
-from integrations.records import ChangePage, Credential, Cursor
+from integrations.records.connections import Credential
+from integrations.records.remote import ChangePage, Cursor
 from tests.providers.harness import token_call
 from tests.providers.hubspot.conftest import World, sent
 
@@ -168,6 +169,16 @@ def test_a_record_is_readable_by_mapping_paths(world: World) -> None:
     assert record.fields["lastname"] == record.raw["properties"]["lastname"]
     assert record.modified_at == datetime(2025, 1, 7, 20, tzinfo=UTC)
     assert record.url == f"https://app.hubspot.com/contacts/4411223/record/0-1/{record.id}"
+
+
+def test_what_an_answer_leaves_out_is_empty_where_every_account_has_it(world: World) -> None:
+    one = world.contact_ids()[0]
+    world.edit(one, phone="", jobtitle="")
+    world.fault("sparse")
+    (found,) = world.connect().fetch("contacts", [one], [*PATHS, "no_such_property"]).records
+    assert (found.fields["phone"], found.fields["jobtitle"]) == (None, None)
+    assert "phone" not in (found.raw or {})["properties"]
+    assert "no_such_property" not in found.fields
 
 
 def test_an_owner_who_left_is_still_shown_by_address(world: World) -> None:

@@ -15,7 +15,7 @@ from integrations import errors
 from integrations.providers.hubspot.oauth import OPTIONAL_SCOPES, SCOPES
 from integrations.providers.hubspot.provider import Provider
 from integrations.providers.hubspot.sandbox.portal import ACCESS_TOKEN, CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
-from integrations.records import Consent, Credential, OAuthApp
+from integrations.records.connections import Consent, Credential, OAuthApp
 from tests.providers.harness import token_call
 from tests.providers.hubspot.conftest import World
 
@@ -300,13 +300,13 @@ def test_an_address_with_a_token_in_it_reaches_no_error() -> None:
 REFUSALS = [
     pytest.param(400, {"status": "BAD_AUTH_CODE"}, errors.FixConfig, "Start again", id="used code, v1"),
     pytest.param(400, {"error": "invalid_grant"}, errors.FixConfig, "Start again", id="used code, v3"),
-    pytest.param(400, {"status": "BAD_CLIENT_ID"}, errors.FixConfig, "HUBSPOT_CLIENT_ID", id="unknown app"),
-    pytest.param(400, {"status": "BAD_CLIENT_SECRET"}, errors.FixConfig, "HUBSPOT_CLIENT_SECRET", id="wrong secret"),
-    pytest.param(401, {"error": "invalid_client"}, errors.FixConfig, "HUBSPOT_CLIENT_ID", id="unknown app, v3"),
+    pytest.param(400, {"status": "BAD_CLIENT_ID"}, errors.Standstill, "HUBSPOT_CLIENT_ID", id="unknown app"),
+    pytest.param(400, {"status": "BAD_CLIENT_SECRET"}, errors.Standstill, "HUBSPOT_CLIENT_SECRET", id="wrong secret"),
+    pytest.param(401, {"error": "invalid_client"}, errors.Standstill, "HUBSPOT_CLIENT_ID", id="unknown app, v3"),
     pytest.param(400, {"status": "BAD_REDIRECT_URI"}, errors.FixConfig, "redirect URLs", id="unknown address"),
-    pytest.param(404, "<html>", errors.FixConfig, "HUBSPOT_API_VERSIONS", id="switched-off version"),
+    pytest.param(404, "<html>", errors.Standstill, "HUBSPOT_API_VERSIONS", id="switched-off version"),
     pytest.param(429, "", errors.Throttled, "slow down", id="too often"),
-    pytest.param(477, "", errors.Retry, "moving", id="account on the move"),
+    pytest.param(477, "", errors.Throttled, "moving", id="account on the move"),
     pytest.param(502, "<html>", errors.Retry, "try again", id="gateway"),
     pytest.param(200, "<html>", errors.Retry, "try again", id="a page instead of a token"),
     pytest.param(200, {"token_type": "bearer"}, errors.Retry, "sent no token", id="no token inside"),
@@ -330,9 +330,9 @@ def test_a_refused_code_says_what_to_do(status: int, body: Any, kind: type[error
         pytest.param(400, {"status": "BAD_REFRESH_TOKEN"}, errors.Reconnect, id="BAD_REFRESH_TOKEN"),
         pytest.param(400, {"error": "invalid_grant"}, errors.Reconnect, id="invalid_grant"),
         pytest.param(400, {"status": "BAD_AUTH_CODE"}, errors.Reconnect, id="BAD_AUTH_CODE"),
-        pytest.param(400, {"status": "BAD_CLIENT_ID"}, errors.FixConfig, id="BAD_CLIENT_ID"),
-        pytest.param(401, {"error": "invalid_client"}, errors.FixConfig, id="invalid_client"),
-        pytest.param(477, {}, errors.Retry, id="account on the move"),
+        pytest.param(400, {"status": "BAD_CLIENT_ID"}, errors.Standstill, id="BAD_CLIENT_ID"),
+        pytest.param(401, {"error": "invalid_client"}, errors.Standstill, id="invalid_client"),
+        pytest.param(477, {}, errors.Throttled, id="account on the move"),
         pytest.param(500, {}, errors.Retry, id="down"),
     ],
 )

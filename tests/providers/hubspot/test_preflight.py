@@ -13,7 +13,7 @@ from integrations.providers.hubspot.preflight import PROBES
 from integrations.providers.hubspot.provider import Provider
 from integrations.providers.hubspot.sandbox import portal as gate
 from integrations.providers.hubspot.sandbox.portal import ALL_SCOPES, PRIVATE_TOKEN
-from integrations.records import Connection, Credential, Finding, Severity
+from integrations.records.connections import Connection, Credential, Finding, Severity
 from tests.providers.harness import PlainApi
 from tests.providers.hubspot.conftest import World, sent
 

@@ -14,7 +14,7 @@ from integrations.errors import BadSignature
 from integrations.providers.hubspot import signatures
 from integrations.providers.hubspot.provider import Provider
 from integrations.providers.hubspot.signatures import OLDER, OLDER_VERSION, TIMESTAMP, V3
-from integrations.records import Delivery, Trust
+from integrations.records.events import Delivery, Trust
 
 SECRET = "demo-secret-0f3b1c7e-not-real"
 TRUST = Trust(secrets={"client_secret": SECRET})

@@ -16,7 +16,8 @@ from integrations.providers.hubspot import timeline
 from integrations.providers.hubspot.provider import Provider
 from integrations.providers.hubspot.sandbox.consent import GRANTED
 from integrations.providers.hubspot.sandbox.portal import ACCESS_TOKEN, PORTAL_ID, PRIVATE_TOKEN
-from integrations.records import CallActivity, Connection, Credential, Direction
+from integrations.records.activities import CallActivity, Direction
+from integrations.records.connections import Connection, Credential
 from tests.providers.harness import PlainApi
 from tests.providers.hubspot.conftest import World
 

@@ -19,7 +19,7 @@ from integrations.providers.hubspot.provider import Provider
 from integrations.providers.hubspot.sandbox.consent import APP_ID
 from integrations.providers.hubspot.sandbox.portal import CLIENT_SECRET, PRIVATE_TOKEN
 from integrations.providers.hubspot.sandbox.webhooks import DEVELOPER_KEY, OTHER_PORTAL_ID
-from integrations.records import Change, Delivery, RemoteEvent, Trust
+from integrations.records.events import Change, Delivery, RemoteEvent, Trust
 from integrations.transport.trial import TrialApi
 from tests.providers.hubspot.conftest import World
 

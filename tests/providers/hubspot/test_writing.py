@@ -13,7 +13,7 @@ from integrations.providers.hubspot.owners import Owners
 from integrations.providers.hubspot.properties import CONTACT_KEY
 from integrations.providers.hubspot.provider import Provider
 from integrations.providers.hubspot.values import property_text
-from integrations.records import RecordWrite, Written
+from integrations.records.remote import RecordWrite, Written
 from tests.providers.hubspot.conftest import World, sent
 
 UPSERT, CREATE, UPDATE, READ = (
@@ -246,7 +246,7 @@ def test_what_is_no_id_is_not_sent(world: World) -> None:
 # --- bad data -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fault", [None, "no_partial"], ids=["in parts", "as a whole"])
+@pytest.mark.parametrize("fault", [None, "no_partial", "untraced"], ids=["in parts", "as a whole", "untold whose"])
 def test_a_bad_value_names_its_field_and_the_others_go(world: World, fault: str | None) -> None:
     if fault:
         world.fault(fault, times=50)
@@ -284,7 +284,7 @@ def test_a_record_with_nothing_left_is_not_sent(world: World) -> None:
     assert sent(provider) == ["GET /crm/v3/properties/contacts"]
 
 
-@pytest.mark.parametrize("fault", [None, "no_partial"], ids=["in parts", "as a whole"])
+@pytest.mark.parametrize("fault", [None, "no_partial", "untraced"], ids=["in parts", "as a whole", "untold whose"])
 def test_a_property_deleted_meanwhile_costs_only_itself(
     world: World, fault: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -424,7 +424,7 @@ def test_a_key_that_nobody_is_seen_to_have_yet_is_tried_again(world: World) -> N
 
 @pytest.mark.parametrize(
     ("kind", "expected", "after"),
-    [("locked", errors.Retry, 2.0), ("moving", errors.Retry, 60.0)],
+    [("locked", errors.Retry, 2.0)],
 )
 def test_trouble_of_the_whole_account_is_raised(
     world: World, kind: str, expected: type[errors.Retry], after: float

@@ -9,9 +9,10 @@ from typing import Any
 import requests
 
 from integrations import errors
-from integrations.providers.base import ChangeStream
+from integrations.contract.ports import ChangeStream
 from integrations.providers.salesforce.provider import Provider
-from integrations.records import Connection, RemoteEvent, StreamPage
+from integrations.records.connections import Connection
+from integrations.records.events import RemoteEvent, StreamPage
 from tests.providers.harness import PlainApi, token_call
 from tests.providers.salesforce.world import World
 

@@ -8,7 +8,7 @@ import pytest
 
 from integrations import errors
 from integrations.providers.salesforce.marking import marker_of
-from integrations.records import FollowUp, Meeting
+from integrations.records.activities import FollowUp, Meeting
 from tests.providers.salesforce.world import World, call
 
 START = datetime(2026, 3, 4, 23, 30, tzinfo=UTC)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from integrations import errors
 from integrations.providers.salesforce import failures
 from integrations.providers.salesforce.provider import Provider
-from integrations.records import RateHint
+from integrations.records.limits import RateHint
 
 URL = "https://acme.my.salesforce.com/services/data/v59.0/anything"
 
@@ -70,13 +70,13 @@ def problem(status: int, code: str, message: str = "text", **more: Any) -> error
         (403, "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", errors.FixConfig, "permission"),
         (400, "OPERATION_TOO_LARGE", errors.FixConfig, "permission"),
         (403, "FUNCTIONALITY_NOT_ENABLED", errors.FixConfig, "permission"),
-        (403, "API_DISABLED_FOR_ORG", errors.FixConfig, "api_disabled"),
-        (403, "API_CURRENTLY_DISABLED", errors.FixConfig, "api_disabled"),
+        (403, "API_DISABLED_FOR_ORG", errors.Standstill, "api_disabled"),
+        (403, "API_CURRENTLY_DISABLED", errors.Standstill, "api_disabled"),
         (400, "MALFORMED_QUERY", errors.FixConfig, "query"),
         (400, "QUERY_TOO_COMPLICATED", errors.FixConfig, "query"),
         (400, "INVALID_QUERY_LOCATOR", errors.Stale, "cursor_expired"),
         (400, "EXCEEDED_ID_LIMIT", errors.Stale, "too_many_ids"),
-        (400, "STORAGE_LIMIT_EXCEEDED", errors.FixConfig, "storage_full"),
+        (400, "STORAGE_LIMIT_EXCEEDED", errors.Standstill, "storage_full"),
         (400, "A_CODE_OF_NEXT_YEAR", errors.FixData, "invalid_data"),
         (403, "A_CODE_OF_NEXT_YEAR", errors.FixConfig, "permission"),
         (500, "A_CODE_OF_NEXT_YEAR", errors.Retry, "service_unavailable"),
@@ -101,7 +101,7 @@ def test_the_code_decides_and_the_status_only_where_the_code_is_unknown(
         (429, "", errors.Throttled, "rate_limited"),
         (401, "", errors.Reconnect, "session_expired"),
         (403, "Bad_OAuth_Token", errors.Reconnect, "session_expired"),
-        (410, "", errors.FixConfig, "api_version"),
+        (410, "", errors.Standstill, "api_version"),
         (300, '["/services/data/v59.0/sobjects/Task/00T"]', errors.FixData, "ambiguous_key"),
         (405, "", errors.FixData, "invalid_data"),
         (409, "", errors.Stale, "changed_meanwhile"),
@@ -113,7 +113,10 @@ def test_the_code_decides_and_the_status_only_where_the_code_is_unknown(
         (500, "", errors.Retry, "service_unavailable"),
         (504, "", errors.Retry, "service_unavailable"),
         (400, "not json {", errors.FixData, "invalid_data"),
-        (404, "<html>no such page</html>", errors.Gone, "record_gone"),
+        (404, "", errors.Gone, "record_gone"),
+        (404, "<html>no such page</html>", errors.Standstill, "endpoint"),
+        (302, "", errors.Retry, "service_unavailable"),
+        (307, "<html>moved</html>", errors.Retry, "service_unavailable"),
     ],
 )
 def test_answers_without_a_code_are_understood_too(

@@ -13,7 +13,7 @@ from integrations import errors
 from integrations.providers.salesforce import bulk
 from integrations.providers.salesforce.bulk_sheets import Row, sheets
 from integrations.providers.salesforce.provider import Provider
-from integrations.records import RecordWrite, Ticket, Written
+from integrations.records.remote import RecordWrite, Ticket, Written
 from tests.providers.salesforce.world import DATA, World
 
 JOBS = f"{DATA}/jobs/ingest"

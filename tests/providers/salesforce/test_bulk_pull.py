@@ -11,7 +11,7 @@ from integrations.crm import open_crm
 from integrations.models import CrmConnection, Tenant
 from integrations.providers.salesforce.provider import Provider
 from integrations.providers.salesforce.sandbox import Sandbox
-from integrations.records import RecordWrite
+from integrations.records.remote import RecordWrite
 from integrations.transport.client import COMMAND, WORKER
 from sync.models import Contact, FeedCursor, SyncRun
 from sync.pull import feed_of, pull

@@ -17,7 +17,8 @@ from integrations.providers.salesforce.provider import Provider
 from integrations.providers.salesforce.sandbox.bulk_rows import FIRST_NAMES, pieces, text_of
 from integrations.providers.salesforce.sandbox.soql import stamp
 from integrations.providers.salesforce.schema import ObjectSchema
-from integrations.records import ChangePage, Credential, Cursor, RemoteRecord
+from integrations.records.connections import Credential
+from integrations.records.remote import ChangePage, Cursor, RemoteRecord
 from tests.providers.harness import token_call
 from tests.providers.salesforce.world import DATA, HOST, World, offline
 

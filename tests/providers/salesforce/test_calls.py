@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from integrations import errors
 from integrations.providers.salesforce import task
 from integrations.providers.salesforce.provider import Provider
-from integrations.records import CallActivity, Direction, Written
+from integrations.records.activities import CallActivity, Direction
+from integrations.records.remote import Written
 from tests.providers.harness import PlainApi
 from tests.providers.salesforce.world import DATA, HOST, World, call, offline
 
@@ -130,6 +131,21 @@ def test_an_agent_deactivated_a_moment_ago_does_not_stop_the_call(world: World) 
     world.sandbox.org.save("User", {**user, "IsActive": False})
     ids(provider.log_calls([call("c-2", world.lead(), agent_email="liam.chen@acme.example")]))
     assert world.tasks()[1]["Description"].endswith("Agent: liam.chen@acme.example")
+
+
+def test_users_whose_kind_is_hidden_are_found_all_the_same(world: World) -> None:
+    provider, _ = world.prepared()
+    world.sandbox.hide("User", "UserType")
+    ids(provider.log_calls([call("c-1", world.lead(), agent_email="liam.chen@acme.example")]))
+    assert (world.store.get("User", world.tasks()[0]["OwnerId"]) or {})["Email"] == "liam.chen@acme.example"
+    assert "liam.chen@acme.example" in {user.email for user in provider.users()}
+
+
+def test_users_that_are_hidden_cost_a_call_its_owner_and_no_more(world: World) -> None:
+    provider, _ = world.prepared()
+    world.sandbox.deny("User", "read")
+    ids(provider.log_calls([call("c-1", world.lead(), agent_email="liam.chen@acme.example")]))
+    assert world.tasks()[0]["Description"].endswith("Agent: liam.chen@acme.example")
 
 
 def test_agents_are_looked_up_once(world: World) -> None:

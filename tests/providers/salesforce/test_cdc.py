@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from integrations import errors
 from integrations.providers.salesforce import cdc
-from integrations.records import Change, RemoteEvent
+from integrations.records.events import Change, RemoteEvent
 
 LEAD = "00QD000000abcdeMAA"
 TRANSACTION = "00006bec-ce66-0611-9018-30a98446c9f2"

@@ -5,7 +5,8 @@ import responses
 
 from integrations import errors
 from integrations.providers.salesforce.provider import Provider
-from integrations.records import Cursor, FieldSpec, RemoteRecord
+from integrations.records.fields import FieldSpec
+from integrations.records.remote import Cursor, RemoteRecord
 from tests.providers.harness import token_call
 from tests.providers.salesforce.world import DATA, HOST, World, offline
 
@@ -35,6 +36,13 @@ def test_identify_tells_the_organisation_by_its_long_id_and_the_user(world: Worl
     assert (account.user, account.url, account.warnings) == ("integration@acme.example", world.server.url, ())
 
 
+def test_an_app_without_the_scope_id_knows_its_organisation_all_the_same(world: World) -> None:
+    world.dial({"kind": "no_id_scope"})
+    account = world.connect()[0].identify()
+    assert account.external_id == next(world.store.all("Organization"))["Id"]
+    assert (account.name, account.user, account.url) == ("Acme Field Sales", "", world.server.url)
+
+
 def test_identify_meets_an_expired_session_as_a_401_which_can_be_refreshed(world: World) -> None:
     """The user-info service would say 403, so a data service is asked first."""
     world.dial({"kind": "expire_session"})
@@ -62,6 +70,7 @@ def test_missing_rights_are_warned_of_and_a_hidden_organisation_name_is_no_obsta
 def test_an_app_that_may_not_see_the_organisation_is_told_which_scope_it_needs() -> None:
     responses.get(f"{HOST}{DATA}/sobjects", json={"sobjects": []})
     responses.get(f"{HOST}/services/oauth2/userinfo", json={"sub": "x"})
+    responses.get(f"{HOST}{DATA}/query", status=400, json=[{"errorCode": "INVALID_TYPE", "message": "no Organization"}])
     with pytest.raises(errors.FixConfig, match="scope"):
         offline().identify()
 

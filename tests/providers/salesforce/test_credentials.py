@@ -9,7 +9,7 @@ from pytest_django import Settings
 from integrations import errors
 from integrations.providers.salesforce import oauth
 from integrations.providers.salesforce.provider import Provider
-from integrations.records import Credential
+from integrations.records.connections import Credential
 from tests.providers.harness import token_call
 from tests.providers.salesforce.world import DATA, World
 
@@ -185,9 +185,9 @@ def test_an_app_without_a_secret_sends_none_and_a_moved_organisation_is_followed
         (400, ("invalid_grant", "authentication failure"), errors.Reconnect, "sign_in_refused"),
         (400, ("invalid_grant", "something new"), errors.Reconnect, "needs_reconnecting"),
         (400, ("invalid_app_access", "user is not admin approved"), errors.Reconnect, "app_not_approved"),
-        (400, ("invalid_client_id", "client identifier invalid"), errors.FixConfig, "invalid_client_id"),
-        (401, ("invalid_client", "invalid client credentials"), errors.FixConfig, "invalid_client"),
-        (400, ("unsupported_grant_type", "grant type not supported"), errors.FixConfig, "unsupported_grant_type"),
+        (400, ("invalid_client_id", "client identifier invalid"), errors.Standstill, "invalid_client_id"),
+        (401, ("invalid_client", "invalid client credentials"), errors.Standstill, "invalid_client"),
+        (400, ("unsupported_grant_type", "grant type not supported"), errors.Standstill, "unsupported_grant_type"),
         (400, ("rate_limit_exceeded", "too many logins"), errors.Throttled, "rate_limited"),
         (503, ("temporarily_unavailable", "come back"), errors.Retry, "service_unavailable"),
     ],

@@ -17,7 +17,7 @@ from pytest_django import Settings
 from integrations import errors
 from integrations.providers.salesforce import oauth, web_flow
 from integrations.providers.salesforce.provider import Provider
-from integrations.records import Consent, Credential, OAuthApp
+from integrations.records.connections import Consent, Credential, OAuthApp
 from tests.providers.harness import connect, token_call
 from tests.providers.salesforce.world import DATA, World
 
@@ -302,19 +302,19 @@ def test_without_a_code_nothing_is_asked_of_salesforce(app: None, answer: dict[s
         (400, ("invalid_grant", "ip restricted"), errors.FixConfig, "ip_restricted"),
         (400, ("invalid_grant", "inactive user"), errors.FixConfig, "inactive_user"),
         (400, ("invalid_grant", "inactive organization"), errors.FixConfig, "inactive_organisation"),
-        (400, ("invalid_client_id", "client identifier invalid"), errors.FixConfig, "invalid_client_id"),
-        (401, ("invalid_client", "invalid client credentials"), errors.FixConfig, "invalid_client"),
+        (400, ("invalid_client_id", "client identifier invalid"), errors.Standstill, "invalid_client_id"),
+        (401, ("invalid_client", "invalid client credentials"), errors.Standstill, "invalid_client"),
         (
             400,
             ("invalid_client credentials", "invalid client credentials"),
-            errors.FixConfig,
+            errors.Standstill,
             "invalid_client credentials",
         ),
         (400, ("invalid_app_access", "user is not admin approved"), errors.FixConfig, "app_not_approved"),
-        (400, ("redirect_uri_mismatch", "must match"), errors.FixConfig, "redirect_uri_mismatch"),
-        (400, ("unsupported_grant_type", "not supported"), errors.FixConfig, "unsupported_grant_type"),
-        (400, ("invalid_scope", "unknown scope"), errors.FixConfig, "invalid_scope"),
-        (400, ("invalid_request", "invalid code challenge"), errors.FixConfig, "invalid_request"),
+        (400, ("redirect_uri_mismatch", "must match"), errors.Standstill, "redirect_uri_mismatch"),
+        (400, ("unsupported_grant_type", "not supported"), errors.Standstill, "unsupported_grant_type"),
+        (400, ("invalid_scope", "unknown scope"), errors.Standstill, "invalid_scope"),
+        (400, ("invalid_request", "invalid code challenge"), errors.Standstill, "invalid_request"),
         (400, ("rate_limit_exceeded", "login rate exceeded"), errors.Throttled, "rate_limited"),
         (503, ("temporarily_unavailable", "come back"), errors.Retry, "service_unavailable"),
         (500, ("server_error", ""), errors.Retry, "service_unavailable"),

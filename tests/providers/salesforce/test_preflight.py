@@ -6,7 +6,7 @@ import pytest
 import responses
 
 from integrations import errors
-from integrations.records import Finding, Severity
+from integrations.records.connections import Finding, Severity
 from tests.providers.salesforce.world import DATA, HOST, World, offline
 
 

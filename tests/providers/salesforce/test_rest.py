@@ -13,7 +13,8 @@ from integrations.providers.salesforce.batches import Collections
 from integrations.providers.salesforce.composite import Composite, Part
 from integrations.providers.salesforce.replication import Replication
 from integrations.providers.salesforce.rest import Rest
-from integrations.records import Change, CrmUser
+from integrations.records.connections import CrmUser
+from integrations.records.events import Change
 from tests.providers.salesforce.world import DATA, HOST, World, offline
 
 QUERY = "/query/?q=SELECT+Id+FROM+Lead+LIMIT+1"

@@ -15,7 +15,7 @@ from integrations.crm import open_crm
 from integrations.models import CrmConnection, Tenant
 from integrations.providers.salesforce import cometd, stream
 from integrations.providers.salesforce.provider import Provider
-from integrations.records import Change, RemoteEvent
+from integrations.records.events import Change, RemoteEvent
 from tests.providers.salesforce.listening import Ear
 from tests.providers.salesforce.world import DATA, World
 

@@ -13,7 +13,7 @@ from integrations.providers.salesforce import stream
 from integrations.providers.salesforce.provider import Provider
 from integrations.providers.salesforce.sandbox.cometd import MAX_BODY
 from integrations.providers.salesforce.stream import Stream
-from integrations.records import StreamPage
+from integrations.records.events import StreamPage
 from tests.providers.salesforce.listening import Ear
 from tests.providers.salesforce.test_cdc import message
 from tests.providers.salesforce.world import World

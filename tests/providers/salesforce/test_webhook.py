@@ -20,7 +20,7 @@ from integrations.providers.salesforce import deliveries
 from integrations.providers.salesforce.provider import Provider
 from integrations.providers.salesforce.sandbox.callouts import Callouts, make_certificate
 from integrations.providers.salesforce.sandbox.org import Org
-from integrations.records import Change, Delivery, Trust
+from integrations.records.events import Change, Delivery, Trust
 from integrations.sandbox.clock import Clock
 from integrations.sandbox.store import Store
 from tests.providers.salesforce.world import World

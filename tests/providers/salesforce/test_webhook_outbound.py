@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from integrations import errors
 from integrations.providers.salesforce import deliveries, outbound
 from integrations.providers.salesforce.provider import Provider
-from integrations.records import Change, Delivery, Trust
+from integrations.records.events import Change, Delivery, Trust
 from tests.providers.salesforce.test_webhook import Inbox
 from tests.providers.salesforce.world import World
 

@@ -8,7 +8,7 @@ import responses
 
 from integrations import errors
 from integrations.providers.salesforce.provider import Provider
-from integrations.records import RecordWrite, Written
+from integrations.records.remote import RecordWrite, Written
 from tests.providers.harness import PlainApi
 from tests.providers.salesforce.world import DATA, HOST, World, offline
 
@@ -399,7 +399,7 @@ def test_a_condition_does_not_hold_up_a_lead_that_was_converted(world: World) ->
         ("FIELD_CUSTOM_VALIDATION_EXCEPTION", "Title needs a comma", errors.FixData),
         ("STRING_TOO_LONG", "Title: data value too large", errors.FixData),
         ("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id", errors.FixConfig),
-        ("STORAGE_LIMIT_EXCEEDED", "storage limit exceeded", errors.FixConfig),
+        ("STORAGE_LIMIT_EXCEEDED", "storage limit exceeded", errors.Standstill),
     ],
 )
 def test_a_refused_record_tells_what_to_do_and_its_neighbour_is_written(

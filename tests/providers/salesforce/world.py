@@ -9,7 +9,9 @@ import requests
 from integrations.providers.salesforce.defaults import DISPOSITIONS
 from integrations.providers.salesforce.provider import Provider
 from integrations.providers.salesforce.sandbox import Sandbox
-from integrations.records import CallActivity, Connection, Credential, Direction, RemoteRecord
+from integrations.records.activities import CallActivity, Direction
+from integrations.records.connections import Connection, Credential
+from integrations.records.remote import RemoteRecord
 from integrations.sandbox.server import SandboxServer
 from tests.providers.harness import PlainApi, connect, token_call
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from mapping.models import Blank
 from mapping.publishing import compiled
-from sync import departed, values
+from sync import link_states, values
 from sync.merge import DO_NOT_CALL, same
 from sync.models import Conflict, Contact, FieldChange, MatchReview, Quarantine, SyncRecord
 from tests.sync.model.crm import KIND, Person, Said
@@ -69,7 +69,7 @@ def at_rest(sides: Sequence["Side"], blanks: Mapping[str, str]) -> None:
         pairs = [
             Pair(one, side.crm.people[one.crm_record_id], contacts[one.local_record_id])
             for one in links
-            if one.local_record_id and not departed.is_gone(one)
+            if one.local_record_id and not link_states.is_gone(one)
         ]
         everybody_is_here_once(side, pairs, contacts)
         both_sides_agree(side, pairs, blanks)

@@ -12,7 +12,8 @@ from typing import Any
 from django.utils import timezone
 
 from integrations import errors
-from integrations.records import Change, RecordWrite, RemoteEvent, RemoteRecord, Written
+from integrations.records.events import Change, RemoteEvent
+from integrations.records.remote import RecordWrite, RemoteRecord, Written
 
 KIND = "people"
 FIELDS = ("first_name", "last_name", "company", "title", "email", "dnc")

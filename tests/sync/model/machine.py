@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from integrations import errors, tenancy
 from integrations.crm import open_crm
 from integrations.models import CrmConnection, Tenant
-from integrations.records import ChangePage, Cursor, Fetched, RemoteEvent
+from integrations.records.events import RemoteEvent
+from integrations.records.remote import ChangePage, Cursor, Fetched
 from integrations.transport.client import Patience
 from mapping.models import Blank, ConflictPolicy, FieldMapping, Strategy
 from mapping.publishing import add_defaults, compiled, publish

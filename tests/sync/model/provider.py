@@ -5,19 +5,11 @@ from datetime import datetime
 from typing import Any
 
 from integrations.providers.base import CrmProvider
-from integrations.records import (
-    Account,
-    CallActivity,
-    ChangePage,
-    Credential,
-    Cursor,
-    Fetched,
-    FieldSpec,
-    MappingDefault,
-    RecordWrite,
-    RemoteEvent,
-    Written,
-)
+from integrations.records.activities import CallActivity
+from integrations.records.connections import Account, Credential
+from integrations.records.events import RemoteEvent
+from integrations.records.fields import FieldSpec, MappingDefault
+from integrations.records.remote import ChangePage, Cursor, Fetched, RecordWrite, Written
 from tests.sync.model.crm import KIND, OVERLAP, Crm
 
 CRMS: dict[str, Crm] = {}

@@ -2,7 +2,8 @@
 
 `seed.py` tells which keys, tokens and people are there. Faults of its own: `account_expired` (403 for everything but
 `POST /events`), `hide_notes` and `hide_texts` (not shown on reading), `fresh_person`, `lead_flow_archived`, `takes_call_events`,
-`no_appointments` (404, or 403 as the dial says),
+`no_appointments` (404, or 403 as the dial says), `empty_first` (a list begins with a page that holds nothing), `empty_answers` (a
+change is confirmed without a word),
 `consent_denied`, `consent_by`, `webhook_twice`, `webhook_lost`.
 """
 

@@ -20,6 +20,8 @@ UNKNOWN_CALLER = (
     "Bearer token authentication."
 )
 ADMINS = ("Broker", "Admin")
+EMPTY_FIRST = "first"
+"""The `next` of a page that holds nothing and is not the last."""
 LEAD_INTAKE = ("POST", "/v1/events")
 """Neither limited nor closed when the account has expired."""
 
@@ -37,6 +39,7 @@ class Door(Service):
         self.system_key = ""
         self._taken: defaultdict[tuple[str, str], deque[float]] = defaultdict(deque)
         self._told: dict[str, str] = {}
+        self._empty_first = False
 
     @property
     def is_admin(self) -> bool:
@@ -56,7 +59,7 @@ class Door(Service):
         return self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def before(self, request: Request) -> Answer | None:
-        self._told = {}
+        self._told, self._empty_first = {}, False
         if not request.path.startswith("/v1/"):
             return None
         user = self._caller(request)
@@ -66,6 +69,10 @@ class Door(Service):
             return answer
         self.me = user
         self.system_key = _system_key(request)
+        if request.arg("next") == EMPTY_FIRST:
+            del request.query["next"]
+        elif "next" not in request.query:
+            self._empty_first = self.faults.draw(request.method, request.path, "empty_first") is not None
         if (request.method, request.path) == LEAD_INTAKE:
             return None
         limited = self._count(request)
@@ -73,8 +80,15 @@ class Door(Service):
             return refuse(403, "Your account has expired.")
         return limited
 
-    def after(self, _request: Request, answer: Answer) -> Answer:
+    def after(self, request: Request, answer: Answer) -> Answer:
         answer.headers.update(self._told)
+        if answer.status >= 300 or not request.path.startswith("/v1/"):
+            return answer
+        if self._empty_first and "_metadata" in (answer.body or {}):
+            metadata = {**answer.body["_metadata"], "next": EMPTY_FIRST}
+            answer.body = {"_metadata": metadata, metadata["collection"]: []}
+        if request.method == "PUT" and self.faults.draw(request.method, request.path, "empty_answers"):
+            return Answer(204, None, answer.headers)
         return answer
 
     def _caller(self, request: Request) -> Document | None:

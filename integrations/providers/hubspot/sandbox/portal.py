@@ -80,7 +80,8 @@ def rate_limit_body(policy: str) -> dict[str, Any]:
 
 class Portal(Service):
     """Faults of its own: `locked` (423), `moving` (477), `throttled` (429; the dial's body names the policy),
-    `no_partial` (a batch is taken or refused as a whole), `no_unique_calls`, `no_unique_contacts`,
+    `no_partial` (a batch is taken or refused as a whole), `untraced` (errors of a batch do not say whose they are),
+    `sparse` (what is empty is left out of answers), `no_unique_calls`, `no_unique_contacts`,
     `no_unique_meetings` and `no_unique_tasks` (these may not get unique properties), `merge_makes_new` (a
     merge ends in a record with a new id) and `rotate_refresh_token`.
     """

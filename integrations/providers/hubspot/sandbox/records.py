@@ -252,9 +252,10 @@ class Records(Portal):
         kind = document["kind"]
         values = document["properties"] if properties is None else properties
         wanted = [name for name in names if name in self._definitions[kind]] if names else DEFAULTS[kind]
+        sparse = any(dial.kind == "sparse" for dial in self.faults.dials)
         return {
             "id": document["id"],
-            "properties": {name: values.get(name) for name in wanted},
+            "properties": {name: values.get(name) for name in wanted if name in values or not sparse},
             "createdAt": document["createdAt"],
             "updatedAt": values[STAMPS[kind][1]],
             "archived": document["archived"],

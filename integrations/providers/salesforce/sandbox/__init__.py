@@ -17,6 +17,7 @@ Fault dials of its own (see `integrations.sandbox.faults` for the general ones):
 - `bayeux`: one message of the streaming channel in `match` is answered with `body`, or with nothing
 - `repeat_events`: an event is delivered twice; `gap`, `overflow` (`match` is `EVENT /Lead`): it comes without values, or ids
 - `slow_bulk` (a job takes `seconds`), `bulk_fails` (`body` is its reason), `bulk_quota`, `short_bulk`, `nul_bytes`, `empty_bulk`
+- `no_id_scope`: the user-info service tells nothing
 - `deny_consent`, `block_app`, `unapproved_app`: the consent page says no
 
 `grow(200_000)` makes up leads that exist for `COUNT()` and bulk queries alone.

@@ -197,6 +197,8 @@ class Tokens:
         user = self.user_of(request)
         if user is None:
             return Answer(403, "Bad_OAuth_Token")
+        if self._faults.draw(request.method, request.path, "no_id_scope"):
+            return Answer(403, "Missing_OAuth_Token")
         body = {
             "user_id": user["Id"],
             "organization_id": next(self._org.store.all("Organization"))["Id"],
