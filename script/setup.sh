@@ -1,5 +1,8 @@
 # Sourced by the other scripts: a virtual environment that fits a requirements file. Needs only python3 (3.11 or later).
 
+# The project starts many processes, and each would compile it anew where bytecode is not to be kept.
+unset PYTHONDONTWRITEBYTECODE
+
 say() { printf '%s\n' "$*" >&2; }
 
 # A python3 of 3.11 or later, by name or by path.
