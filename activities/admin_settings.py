@@ -5,26 +5,22 @@ A tenant has one such row at most, made when somebody first decides something. S
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
-from uuid import UUID
 
 from django import forms
 from django.contrib import messages
-from django.contrib.admin import display
-from django.core.exceptions import PermissionDenied
 from django.core.validators import MaxValueValidator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from activities import storage
 from activities.admin_recordings import runs_panel
 from activities.models import Call, CallSettings
-from integrations.admin_base import Panel, Question, TenantScopedAdmin, only_tenant_id, page_action
+from integrations.admin_base import Panel, Question, page_action
 from integrations.admin_forms import PasswordInput, Select, TenantForm, TextInput
-from integrations.admin_html import ago_column, page_url
+from integrations.admin_html import ago_column
+from integrations.admin_own_settings import OwnSettingsAdmin
 from integrations.fields import WrongKey
 from integrations.outside import AddressRefused, NoAnswer, check_address, fetch, place_of
 
@@ -167,7 +163,7 @@ def _checked(check: Any, address: str) -> None:
         raise forms.ValidationError(str(error)) from error
 
 
-class CallSettingsAdmin(TenantScopedAdmin):
+class CallSettingsAdmin(OwnSettingsAdmin):
     form = CallSettingsForm
     list_display = (
         "summary", "recording_storage", "recordings_kept_days", "texts_kept_days",
@@ -221,32 +217,8 @@ class CallSettingsAdmin(TenantScopedAdmin):
             return own
         return [one for one in own if one[0] not in (BUCKET, SIGNER)]
 
-    def get_urls(self) -> list[URLPattern]:
-        own = path("own/", self.admin_site.admin_view(self.own_page), name="activities_callsettings_own")
-        return [own, *super().get_urls()]
-
-    def own_page(self, request: HttpRequest) -> HttpResponse:
-        """To the tenant's one row, or to the form that makes it; without a tenant to the list of all."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        owner = _named(request) or only_tenant_id()
-        row = self.get_queryset(request).filter(tenant_id=owner).first() if owner else None
-        if row is not None:
-            return redirect(page_url(row))
-        if owner is None or not self.has_add_permission(request):
-            return redirect(page_url(CallSettings, "changelist"))
-        return redirect(page_url(CallSettings, "add", tenant=owner))
-
-    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
-        """A tenant has one row: there is no other to add."""
-        return super().render_change_form(request, {**context, "show_save_and_add_another": False}, *args, **kwargs)
-
     def panels(self, request: HttpRequest, row: Any) -> Sequence[Panel]:
         return [runs_panel(row.tenant_id)]
-
-    @display(description=gettext_lazy("settings"))
-    def summary(self, row: CallSettings) -> str:
-        return str(row)
 
     @page_action(gettext_lazy("Test the storage"), icon="play_circle", permission=CHANGE)
     def test_storage(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -266,13 +238,6 @@ class CallSettingsAdmin(TenantScopedAdmin):
             return page
         text, level = _tested(row)
         return self.answer(request, row, text, level)
-
-
-def _named(request: HttpRequest) -> UUID | None:
-    try:
-        return UUID(request.GET.get("tenant", ""))
-    except ValueError:
-        return None
 
 
 def _tested(row: CallSettings) -> tuple[str, int]:

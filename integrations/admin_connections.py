@@ -31,6 +31,7 @@ from integrations.errors import CrmError
 from integrations.fields import WrongKey
 from integrations.joined_queries import ask_together
 from integrations.models import ApiUsage, CircuitBreaker, CrmConnection, RateWindow
+from integrations.registry import provider_class
 
 CHANGE = "integrations.change_crmconnection"
 STATE_FIELDS = ((CONNECTION_STATUS, "since"), "status_reason", "permissions", "warnings", "breaker_badge")
@@ -158,7 +159,9 @@ class ConnectionPage(ReadOnlyAdmin, ConnectingPages):
 
     @admin.display(description=gettext_lazy("settings"))
     def chosen_settings(self, row: CrmConnection) -> str:
-        return bullets(setting_line(name, value) for name, value in sorted(row.settings.items()))
+        return bullets(
+            setting_line(provider_class(row.provider), name, value) for name, value in sorted(row.settings.items())
+        )
 
     @admin.display(description=gettext_lazy("requests today (UTC)"))
     def usage_today(self, row: CrmConnection) -> str:
@@ -183,8 +186,10 @@ class ConnectionPage(ReadOnlyAdmin, ConnectingPages):
 
     def panels(self, request: HttpRequest, row: Any) -> Sequence[Panel]:
         windows = self.facts(row)["windows"]
+        provider = provider_class(row.provider)
         rows = [
-            [quota_name(one.key.partition(":")[2]), _used(one), _span(one.seconds), ago(one.seen_at)] for one in windows
+            [quota_name(provider, one.key.partition(":")[2]), _used(one), _span(one.seconds), ago(one.seen_at)]
+            for one in windows
         ]
         headers = [_("Quota"), _("Used"), _("In"), _("Told")]
         return [

@@ -4,6 +4,8 @@ from abc import ABC
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from django.utils.functional import Promise
+
 from integrations.contract.ports import Api
 from integrations.records.connections import Connection
 from integrations.records.fields import MappingDefault
@@ -36,6 +38,8 @@ class Facts(ABC):
     default_dispositions: ClassVar[Mapping[str, Mapping[str, Any]]]
     object_types: ClassVar[tuple[str, ...]] = ()
     """Every object type that `describe`, `fetch` and `write` know; people and calls among them."""
+    setting_words: ClassVar[Mapping[str, Promise]] = {}
+    """Settings of a connection that only this service knows, and what people call them."""
     note_limit: ClassVar[int] = 0
     """Characters of a call's notes that this CRM takes, what we add ourselves included; 0: it names no limit."""
     call_batch_size: ClassVar[int] = 1

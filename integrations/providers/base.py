@@ -43,6 +43,11 @@ class CrmProvider(Access, Hooks, Reading, Writing, Activities):
         return tuple(limit.bucket for limit in cls.default_limits)
 
     @classmethod
+    def quota_words(cls, bucket: str) -> str:
+        """What people call a bucket; empty: as its name is written."""
+        return ""
+
+    @classmethod
     def rate_hints(cls, response: requests.Response, buckets: Sequence[str]) -> list[RateHint]:
         """What this answer says of our quota."""
         return []

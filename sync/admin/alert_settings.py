@@ -6,17 +6,14 @@ made here, shown once, and never again.
 
 import uuid
 from typing import Any, ClassVar
-from uuid import UUID
 
 from django import forms
 from django.contrib import messages
-from django.contrib.admin import display
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
@@ -24,9 +21,10 @@ from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminURLInputWidget
 
 from integrations import outside
-from integrations.admin_base import Question, TenantScopedAdmin, only_tenant_id, page_action
+from integrations.admin_base import Question, page_action
 from integrations.admin_forms import TenantForm, Textarea
 from integrations.admin_html import ago_column, page_url
+from integrations.admin_own_settings import OwnSettingsAdmin
 from integrations.admin_signing import signed_by
 from integrations.signing import new_secret, rotated
 from sync.alerting import delivering, notices
@@ -93,7 +91,7 @@ class AlertSettingsForm(TenantForm):
         return url
 
 
-class AlertSettingsAdmin(TenantScopedAdmin):
+class AlertSettingsAdmin(OwnSettingsAdmin):
     form = AlertSettingsForm
     list_display = (
         "summary", "error_rate_percent", "latency_minutes", "queue_depth", "stale_minutes", "mail_admins", "webhook_url",
@@ -127,31 +125,6 @@ class AlertSettingsAdmin(TenantScopedAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).defer("webhook_secret")
-
-    def get_urls(self) -> list[URLPattern]:
-        own = path("own/", self.admin_site.admin_view(self.own_page), name="sync_alertsettings_own")
-        return [own, *super().get_urls()]
-
-    def own_page(self, request: HttpRequest) -> HttpResponse:
-        """To the tenant's one row, or to the form that makes it; without a tenant to the list of all."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        owner = _named(request) or only_tenant_id()
-        row = self.get_queryset(request).filter(tenant_id=owner).first() if owner else None
-        if row is not None:
-            return redirect(page_url(row))
-        if owner is None or not self.has_add_permission(request):
-            return redirect(page_url(AlertSettings, "changelist"))
-        return redirect(page_url(AlertSettings, "add", tenant=owner))
-
-    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
-        """A tenant has one row: there is no other to add."""
-        alone = {"show_save_and_add_another": False, "has_add_permission": bool(context.get("add"))}
-        return super().render_change_form(request, {**context, **alone}, *args, **kwargs)
-
-    @display(description=gettext_lazy("settings"))
-    def summary(self, row: AlertSettings) -> str:
-        return str(row)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """A webhook gets its secret with its first address."""
@@ -241,10 +214,3 @@ def send_test(row: AlertSettings, channel: str, target: str) -> None:
         data = {"tenant": row.tenant.slug}
         message: dict[str, object] = {"type": TEST, "timestamp": timezone.now().isoformat(), "data": data}
         delivering.post(row, message, f"msg_{test_id}")
-
-
-def _named(request: HttpRequest) -> UUID | None:
-    try:
-        return UUID(request.GET.get("tenant", ""))
-    except ValueError:
-        return None

@@ -1,5 +1,9 @@
 """Lists without rows say what would stand there; times name their zone; nothing that can be edited is filled in as JSON."""
 
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import User
@@ -61,19 +65,43 @@ def test_cursors_say_in_words_what_is_read(tenant: Tenant, sign_in: SignIn) -> N
 def test_a_connection_tells_its_settings_credential_and_quotas_in_words(tenant: Tenant, sign_in: SignIn) -> None:
     chosen = {
         "create_contacts": False, "fuzzy_threshold": 0.9, "on_delete": {"contacts": "mark"}, "some_word": "x",
-        "old_secret": "shh-1", "webhook_certificates": ["-----BEGIN CERTIFICATE-----" + "A" * 300],
+        "old_secret": "shh-1",
     }  # fmt: skip
-    with tenancy.everyone():
-        crm = factories.connection(tenant)
-        CrmConnection.objects.filter(pk=crm.pk).update(settings=chosen, auth="private_app")
-        for bucket in ("default", "PUT.people", "search:urgent"):
-            RateWindow.objects.create(key=f"{crm.pk}:{bucket}", connection=crm)
-    shown = pages.html(sign_in(factories.tenant_admin(tenant)), pages.page(CrmConnection, "change", crm.pk))
+    shown = _shown(tenant, sign_in, "hubspot", chosen, ("default", "search:urgent", "never_heard_of"))
     for words in (
         "Create our contacts in the CRM: no", "How alike names have to be to ask about them: 0.9",
         "When a record is deleted in the CRM: contacts: mark", "Some word: x", "Old secret: stored",
-        "Certificates that sign webhooks: 1 stored", "Private app", "All requests", "Changing people",
-        "Searches, for what must not wait",
+        "Private app", "All requests", "Searches, for what must not wait", "Never heard of",
     ):  # fmt: skip
         assert words in shown, words
     assert "shh-1" not in shown
+
+
+@pytest.mark.parametrize(
+    ("slug", "chosen", "bucket", "words"),
+    [
+        (
+            "salesforce",
+            {"webhook_certificates": ["-----BEGIN CERTIFICATE-----" + "A" * 300]},
+            "bulk",
+            ("Certificates that sign webhooks: 1 stored", "Bulk jobs"),
+        ),
+        ("followupboss", {"call_form": "event"}, "PUT.people", ("Calls are written as: event", "Changing people")),
+    ],
+    ids=["salesforce", "followupboss"],
+)
+def test_what_only_one_service_has_is_told_in_its_own_words(
+    tenant: Tenant, sign_in: SignIn, slug: str, chosen: dict[str, Any], bucket: str, words: tuple[str, ...]
+) -> None:
+    shown = _shown(tenant, sign_in, slug, chosen, (bucket,))
+    assert [one for one in words if one not in shown] == []
+
+
+def _shown(tenant: Tenant, sign_in: SignIn, slug: str, chosen: dict[str, Any], buckets: Iterable[str]) -> str:
+    """The page of a connection that has these settings, and quotas with such names."""
+    with tenancy.everyone():
+        crm = factories.connection(tenant, slug)
+        CrmConnection.objects.filter(pk=crm.pk).update(settings=chosen, auth="private_app")
+        for bucket in buckets:
+            RateWindow.objects.create(key=f"{crm.pk}:{bucket}", connection=crm)
+    return pages.html(sign_in(factories.tenant_admin(tenant)), pages.page(CrmConnection, "change", crm.pk))

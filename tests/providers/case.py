@@ -1,5 +1,6 @@
 """One case per CRM of the registry: its sandbox runs, a tenant is connected, and the real transport stands between them."""
 
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +16,8 @@ from integrations.registry import provider_class
 from integrations.sandbox.server import SandboxServer
 from integrations.transport.client import Patience
 from mapping.publishing import compiled
+from sync.models import SyncRun
+from sync.pull import pull
 
 PATIENCE = Patience(turn=12, retry=3)
 
@@ -63,6 +66,15 @@ class Case:
             recording_url="https://dialer.example/api/recordings/1/play",
         )
         return replace(standard, **more)
+
+    def pull_all(self, kind: str) -> SyncRun:
+        """A full run to its end, two minutes later: it leaves out what changed this very moment, and a bulk job takes its time."""
+        self.server.service.clock.advance(120)
+        pulled = pull(self.row, kind, PATIENCE, full=True)
+        while not pulled.finished:
+            time.sleep(0.05)
+            pulled = pull(self.row, kind, PATIENCE, run=pulled.run)
+        return pulled.run
 
     # --- people ---------------------------------------------------------------------------------------------------
 

@@ -68,7 +68,7 @@ def test_everybody_is_read_and_a_second_full_run_writes_nothing(case: Case) -> N
     assert sum(run.created for run in first) >= 1000
     contacts = sorted(Contact.objects.values_list("pk", "version"))
     links = sorted(SyncRecord.objects.values_list("pk", "updated_at"))
-    second = [pull(case.row, kind, PATIENCE, full=True).run for kind in case.provider.person_types]
+    second = [case.pull_all(kind) for kind in case.provider.person_types]
     assert sum(run.created + run.updated + run.conflicts for run in second) == 0
     assert sum(run.unchanged for run in second) == len(links)
     assert sorted(Contact.objects.values_list("pk", "version")) == contacts

@@ -245,7 +245,7 @@ def test_every_crm_gets_its_value_back_after_the_decision_reached_it(case: Case,
     assert take_back().reopened == 1
     drain(case.row)
     assert found.state() == found.before
-    pull(case.row, found.kind, PATIENCE, full=True)
+    case.pull_all(found.kind)
     drain(case.row)
     assert found.state() == found.before
     assert not SyncJob.objects.filter(state="dead").exists()
@@ -255,7 +255,7 @@ def test_every_crm_gets_its_value_back_after_the_decision_reached_it(case: Case,
 def test_a_page_that_comes_before_the_value_is_given_back_does_not_end_the_conflict(case: Case) -> None:
     found = Dispute(case, Choice.OURS)
     take_back()
-    pull(case.row, found.kind, PATIENCE, full=True)
+    case.pull_all(found.kind)
     assert Conflict.objects.get().status == "decided"
     drain(case.row)
     assert found.state() == found.before
@@ -267,7 +267,7 @@ def test_what_somebody_edits_in_the_crm_meanwhile_is_not_written_over(case: Case
     take_back()
     found.edit_in_crm("Anew")
     drain(case.row)
-    pull(case.row, found.kind, PATIENCE, full=True)
+    case.pull_all(found.kind)
     assert case.read(found.record_id)["last_name"] == "Anew"
     assert (Conflict.objects.get().status, Conflict.objects.get().theirs) == ("open", "Anew")
 

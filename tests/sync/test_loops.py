@@ -87,7 +87,7 @@ def test_our_own_write_that_comes_back_changes_nothing(case: Case, link: SyncRec
         tell(case, link)
         run(case)
     else:
-        pull(case.row, link.crm_object_type, PATIENCE, full=True)
+        case.pull_all(link.crm_object_type)
     assert state(link) == before
     assert not SyncJob.objects.filter(kind="push", state="ready").exists()
 

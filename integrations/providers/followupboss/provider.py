@@ -3,10 +3,12 @@
 import base64
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import requests
 from django.conf import settings
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 from integrations import errors, exchanges
 from integrations.contract.ports import Api, TokenCall
@@ -59,6 +61,10 @@ class Provider(CrmProvider):
     note_type = NOTES.name
     credential_forms = {"api_key": ("api_key",), "oauth": ("access_token", "refresh_token")}
     default_limits = quotas.LIMITS
+    setting_words: ClassVar[Mapping[str, Promise]] = {
+        "accept_body_signature": _("Take webhooks whose signature covers their body alone"),
+        "call_form": _("Calls are written as"),
+    }
     default_mappings = defaults.MAPPINGS
     mapping_object = "people"
     default_dispositions = defaults.DISPOSITIONS
@@ -158,6 +164,10 @@ class Provider(CrmProvider):
     @classmethod
     def buckets(cls, method: str, path: str) -> tuple[str, ...]:
         return quotas.buckets(method, path)
+
+    @classmethod
+    def quota_words(cls, bucket: str) -> str:
+        return quotas.words(bucket)
 
     @classmethod
     def rate_hints(cls, response: requests.Response, buckets: Sequence[str]) -> list[RateHint]:

@@ -5,11 +5,13 @@ We start low and follow the headers. `ceiling` is ours: no header moves it, so t
 counts all accounts of our registered system.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 import requests
 from django.conf import settings
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 from integrations.records.limits import RateHint, RateLimit
 
@@ -24,12 +26,30 @@ LIMITS = (
     RateLimit("followupboss.system", 700, WINDOW_SECONDS, shared=True),
 )
 
+WORDS: Mapping[str, Promise] = {
+    "ceiling": _("Highest rate of all"),
+    "global": _("All requests"),
+}
+METHODS: Mapping[str, Promise] = {
+    "DELETE": _("Deleting %(what)s"),
+    "GET": _("Reading %(what)s"),
+    "POST": _("Adding %(what)s"),
+    "PUT": _("Changing %(what)s"),
+}
+
 
 def buckets(method: str, path: str) -> tuple[str, ...]:
     """The account's bucket first: after a 429 the service wants no request of any kind."""
     base = urlsplit(str(settings.FOLLOWUPBOSS_API_URL)).path.rstrip("/")
     resource = urlsplit(path).path.removeprefix(base).strip("/").split("/")[0]
     return ("global", "notes" if resource == "notes" else f"{method.upper()}.{resource}", "ceiling")
+
+
+def words(bucket: str) -> str:
+    method, _dot, what = bucket.partition(".")
+    if what and method in METHODS:
+        return str(METHODS[method]) % {"what": what}
+    return str(WORDS.get(bucket, ""))
 
 
 def hints(response: requests.Response, counted: Sequence[str]) -> list[RateHint]:

@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import requests
 from django.conf import settings
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 from integrations import errors
 from integrations.contract.ports import Api, TokenCall
@@ -42,6 +44,12 @@ PROBES: tuple[tuple[str, dict[str, str], str], ...] = (
 )
 """What a connection needs beyond knowing its account, and what goes without it."""
 
+_QUOTAS: Mapping[str, Promise] = {
+    "daily": _("All requests of a day"),
+    "default": _("All requests"),
+    "search": _("Searches"),
+}
+
 
 class Provider(CrmProvider):
     slug = "hubspot"
@@ -58,6 +66,9 @@ class Provider(CrmProvider):
     app_webhooks = True
     # Searches have their own bucket, shared by all apps of the account, and are exempt from the ten-secondly one.
     default_limits = (RateLimit("default", 100, 10.0), RateLimit("search", 5, 1.0))
+    setting_words: ClassVar[Mapping[str, Promise]] = {
+        "accept_body_signature": _("Take webhooks whose signature covers their body alone"),
+    }
     default_mappings = MAPPINGS
     mapping_object = "contacts"
     default_dispositions = DISPOSITIONS
@@ -151,6 +162,10 @@ class Provider(CrmProvider):
     @classmethod
     def buckets(cls, method: str, path: str) -> tuple[str, ...]:
         return ("search",) if path.partition("?")[0].endswith("/search") else ("default",)
+
+    @classmethod
+    def quota_words(cls, bucket: str) -> str:
+        return str(_QUOTAS.get(bucket, ""))
 
     @classmethod
     def rate_hints(cls, response: requests.Response, buckets: Sequence[str]) -> list[RateHint]:

@@ -11,6 +11,8 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 import requests
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 from integrations import errors
 from integrations.contract.ports import Api, ChangeStream, TokenCall
@@ -61,6 +63,11 @@ BURST = RateLimit("burst", 100, 10)
 _USAGE = re.compile(r"(?:^|;)\s*api-usage\s*=\s*(\d+)\s*/\s*(\d+)")
 _LIMIT_HEADER = "Sforce-Limit-Info"
 BULK = "bulk"
+_QUOTAS: Mapping[str, Promise] = {
+    BULK: _("Bulk jobs"),
+    BURST.bucket: _("Our own brake"),
+    DAILY: _("All requests of a day"),
+}
 _JOBS = "/jobs/"
 _NEEDED_OBJECTS = ("Lead", "Contact", "Task")
 
@@ -79,6 +86,15 @@ class Provider(CrmProvider):
         "jwt": ("client_id", "username", "private_key"),
     }
     default_limits: ClassVar[tuple[RateLimit, ...]] = (BURST,)
+    setting_words: ClassVar[Mapping[str, Promise]] = {
+        "allow_duplicates": _("Save records that the CRM takes for duplicates"),
+        "campaign_id": _("Campaign that calls count for"),
+        "campaign_status": _("Status of its members"),
+        "outbound_messages": _("Take the CRM's outbound messages"),
+        "stream_channel": _("Channel of the change stream"),
+        "webhook_certificates": _("Certificates that sign webhooks"),
+        "webhook_scheme": _("How webhooks are signed"),
+    }
     default_mappings: ClassVar[tuple[MappingDefault, ...]] = defaults.MAPPINGS
     mapping_object: ClassVar[str] = "Lead"
     default_dispositions: ClassVar[Mapping[str, Mapping[str, Any]]] = defaults.DISPOSITIONS
@@ -163,6 +179,10 @@ class Provider(CrmProvider):
             return ()
         known = super().buckets(method, path)
         return (BULK, *known) if _JOBS in path else known
+
+    @classmethod
+    def quota_words(cls, bucket: str) -> str:
+        return str(_QUOTAS.get(bucket, ""))
 
     @classmethod
     def verify(cls, delivery: Delivery, trust: Trust) -> None:
