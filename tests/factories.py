@@ -562,7 +562,7 @@ def world(owner: Tenant, provider: str = "hubspot") -> World:
         run(first), certificate(first), rehearsal(first), undo(first), dead_job(first),
         failure_action(owner), deployment(), event(first), alert(first), alert_settings(owner),
         cursor(first), told, dialer_message(told), conflict(linked, grace), quarantine(linked, grace), decision(first),
-        change(grace), review(grace), worker_beat(), finished_task(Success), finished_task(Failure),
+        change(grace, connection=first), review(grace), worker_beat(), finished_task(Success), finished_task(Failure),
         queued_task(), Schedule.objects.create(name=f"of {owner.slug}", func="sync.tasks.sweep"), Group.objects.first(),
     ]  # fmt: skip
     person = tenant_admin(owner)

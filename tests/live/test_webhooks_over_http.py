@@ -123,7 +123,11 @@ def test_deliveries_over_http(site: Site) -> None:
     embedded_postgres.stop(site.root)
     assert site.send(told("outage")).status_code == 503
     asked_for = {"Authorization": f"Bearer {site.api_key}"}
-    away = requests.post(f"{site.url}/api/v1/calls/", json={}, headers=asked_for, timeout=60)
+    call = {
+        **json.loads(posted),
+        "external_id": "outage",
+    }  # one that has to be stored: what is wrong is refused without
+    away = requests.post(f"{site.url}/api/v1/calls/", json=call, headers=asked_for, timeout=60)
     assert (away.status_code, away.json()["status"], away.headers["Retry-After"]) == (503, 503, "5")
     embedded_postgres.ensure_running(site.root)
     # Connections from before the outage are found out one by one: the vendor comes again until it is told 200.
