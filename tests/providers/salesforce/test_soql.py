@@ -33,7 +33,7 @@ def test_no_text_gets_into_a_query_as_a_name_unless_it_is_one(text: str) -> None
     assert parse(query).fields == [text]
 
 
-@given(anything)
+@given(anything | st.from_regex(r"[0-9A-Za-z]{15}", fullmatch=True))
 def test_no_text_gets_into_a_query_as_an_id_unless_it_is_one(text: str) -> None:
     if is_id(text):
         assert soql.record_id(text) == f"'{text}'"
