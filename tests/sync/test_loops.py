@@ -10,7 +10,7 @@ from django.utils import timezone
 from integrations.records.events import Change, RemoteEvent
 from sync import editing, inbox, loops
 from sync.editing import Author
-from sync.models import Conflict, Contact, FieldChange, Quarantine, SyncJob, SyncRecord
+from sync.models import Conflict, Contact, FieldChange, InboxEvent, Quarantine, SyncJob, SyncRecord
 from sync.pull import pull
 from sync.work import work
 from tests.providers.case import PATIENCE, Case
@@ -86,8 +86,9 @@ def test_our_own_write_that_comes_back_changes_nothing(case: Case, link: SyncRec
     if way == "webhook":
         tell(case, link)
         run(case)
+        assert InboxEvent.objects.get().state == "worked"
     else:
-        case.pull_all(link.crm_object_type)
+        assert case.pull_all(link.crm_object_type).unchanged > 100
     assert state(link) == before
     assert not SyncJob.objects.filter(kind="push", state="ready").exists()
 
@@ -150,12 +151,14 @@ def test_a_phone_that_the_crm_only_spells_differently_does_not_bounce(case: Case
     set_here(link, phone=OURS)
     run(case)
     before = state(link)
-    write = case.to_write({"phone": OURS}, link.crm_record_id)
-    spelt = json.loads(json.dumps(dict(write.values)).replace(OURS, "(415) 555-0142"))
+    write = case.to_write({"phone": THEIRS}, link.crm_record_id)
+    spelt = json.dumps(dict(write.values)).replace(THEIRS, "(415) 555-0142")
+    assert "(415) 555-0142" in spelt
     case.server.service.clock.advance(120)
-    case.server.service.edit(link.crm_object_type, link.crm_record_id, spelt)
+    case.server.service.edit(link.crm_object_type, link.crm_record_id, json.loads(spelt))
     tell(case, link)
     run(case)
+    assert InboxEvent.objects.get().state == "worked"
     assert state(link) == before
 
 
