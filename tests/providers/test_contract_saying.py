@@ -21,6 +21,11 @@ STORED: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "followupboss": ("calls", lambda call: call["note"]),
 }
 """CRM → where its fake keeps the notes of a call."""
+OWNER: Mapping[str, Callable[[Any], str]] = {
+    "salesforce": lambda task: str(task["OwnerId"]),
+    "hubspot": lambda call: str(call["properties"]["hubspot_owner_id"]),
+    "followupboss": lambda call: str(call["userId"]),
+}
 RENDERS_HTML = {"hubspot"}
 
 
@@ -76,10 +81,20 @@ def test_a_choice_that_the_account_loses_is_noticed_by_its_disposition(case: Cas
 def test_the_crms_users_are_kept_and_own_what_their_agents_did(case: Case) -> None:
     users = case.provider.users()
     agents.keep(case.row, users)
-    known = [one for one in users if one.active and one.email]
-    assert known, "The fake CRM needs somebody who works there."
-    user_id = agents.ids(case.row.pk, [known[0].email.upper()])[known[0].email.upper()]
-    written = case.provider.log_calls([case.call(agent_id=user_id, agent_email=known[0].email)])
-    assert written[0].error is None
-    kind, _read = STORED[case.slug]
-    assert any(user_id in str(one) for one in case.server.service.store.all(kind))
+    known = [one for one in users if one.active and one.email][:2]
+    assert len(known) == 2, "The fake CRM needs people who work there."
+    for one in known:
+        address = one.email.upper()
+        assert agents.ids(case.row.pk, [address]) == {address: one.id}
+        call = case.call(agent_id=one.id, agent_email=one.email, notes=f"alert of {one.email}")
+        assert case.provider.log_calls([call])[0].error is None
+    kind, read = STORED[case.slug]
+    owners = {
+        one.email: {
+            OWNER[case.slug](stored)
+            for stored in case.server.service.store.all(kind)
+            if f"alert of {one.email}" in read(stored)
+        }
+        for one in known
+    }
+    assert owners == {one.email: {one.id} for one in known}

@@ -104,8 +104,13 @@ def test_parts_that_fit_together_are_kept_from_both_sides(base: Any, ours: Any, 
     assert (found.value, found.winner, found.changed, found.lost) == (value, "both", True, None)
 
 
-def test_parts_that_both_sides_changed_differently_are_left_to_a_person() -> None:
-    assert decide({"title": {"x": 1}}, {"x": 2}, {"x": 3}, "field_level_merge").is_open
+@pytest.mark.parametrize(
+    ("base", "ours", "theirs"),
+    [({"x": 1}, {"x": 2}, {"x": 3}), (["a"], "a, b", ["c"]), (["a"], ["c"], "a, b"), ({"x": 1}, {"x": 2}, ["x"])],
+    ids=["one key", "a text and a list", "a list and a text", "keys and a list"],
+)
+def test_what_does_not_fit_together_is_left_to_a_person(base: Any, ours: Any, theirs: Any) -> None:
+    assert decide({"title": base}, ours, theirs, "field_level_merge").is_open
 
 
 def test_times_may_be_known_for_each_field() -> None:
