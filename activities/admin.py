@@ -41,7 +41,7 @@ from sync.admin.causes.places import PLACES
 from sync.admin.contacts import ContactAdmin
 from sync.admin.desk import CONTEXT
 from sync.admin.jobs import JOB_TABLES, RECORD_MODELS
-from sync.causes.words import KINDS, OWNERS
+from sync.causes.words import KINDS, MAPPED_ELSEWHERE, OWNERS
 from sync.job_words import KINDS as JOB_KINDS
 from sync.models import Contact
 from sync.presence import Facts
@@ -79,6 +79,12 @@ JOB_KINDS.update(
         READ_AGENTS: gettext_lazy("Reading the CRM's users"),
     }
 )
+DISPOSITIONS = "dispositions"
+PLACES[DISPOSITIONS] = ("activities_dispositionmap_coverage", gettext_lazy("Open the dispositions"))
+CHANGE_DISPOSITION = gettext_lazy(
+    "Change under Dispositions what %(crm)s is told of such a call, or the field in %(crm)s."
+)
+MAPPED_ELSEWHERE.update(dict.fromkeys((KIND, MEETING, FOLLOW_UP), (DISPOSITIONS, CHANGE_DISPOSITION)))
 PLACES[OWNERS] = ("activities_agentoverride_report", gettext_lazy("Open the agents without a user"))
 
 

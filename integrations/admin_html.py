@@ -137,6 +137,21 @@ def code(value: Any) -> SafeString | str:
     return format_html('<pre class="db-code" tabindex="0">{}</pre>', text)
 
 
+def told(value: Any) -> SafeString | str:
+    """What we keep as JSON, as a list of names and values where it is flat, without secrets and phone numbers."""
+    if isinstance(value, Mapping) and value and not any(map(_is_nested, value.values())):
+        return bullets(redact(f"{spaced(name)}: {plain(one)}") for name, one in value.items())
+    return code(value)
+
+
+def told_column(field: str, description: object) -> Callable[[Any], SafeString | str]:
+    def column(row: Any) -> SafeString | str:
+        return told(getattr(row, field))
+
+    column.__name__ = f"{field}_told"
+    return admin.display(column, description=description)  # type: ignore[call-overload, no-any-return]
+
+
 def code_column(field: str, description: object) -> Callable[[Any], SafeString | str]:
     def column(row: Any) -> SafeString | str:
         return code(getattr(row, field))

@@ -22,7 +22,16 @@ from integrations.admin_base import (
     page_action,
 )
 from integrations.admin_exchanges import exchanges_panel
-from integrations.admin_html import NOTHING, ago_column, badge_column, code_column, page_link, page_url, progress
+from integrations.admin_html import (
+    NOTHING,
+    ago_column,
+    badge_column,
+    code_column,
+    page_link,
+    page_url,
+    progress,
+    told_column,
+)
 from integrations.exchanges_reading import about_record
 from sync import dead_letters
 from sync.admin.contacts import CONTACTS
@@ -59,7 +68,7 @@ def named_link(table: str, record_id: object) -> str:
 
 
 def name_records(rows: Sequence[Any], table_of: Callable[[Any], str]) -> None:
-    """Reads what the records of a list's rows are called, in one query for each table; see `named_record`."""
+    """Reads what the records of a list's rows are called, in one query for each table; see `about`."""
     wanted: dict[str, set[Any]] = {}
     for row in rows:
         if row.local_record_id and table_of(row) in RECORD_MODELS:
@@ -84,8 +93,17 @@ class CauseFilter(RecentValues):
         return super().rows(model_admin).filter(state=SyncJob.State.DEAD)
 
 
-def _table_of(job: SyncJob) -> str:
+def table_of(job: SyncJob) -> str:
     return JOB_TABLES.get(job.kind, "")
+
+
+def about(job: SyncJob) -> str:
+    """What a job is about, with its name, which is read unless `name_records` did."""
+    if not job.local_record_id:
+        return _("everything") if job.key == EVERYTHING else job.key
+    if not hasattr(job, "record_read"):
+        return named_link(table_of(job), job.local_record_id)
+    return page_link(job.record_read) if job.record_read else record_link(table_of(job), job.local_record_id)
 
 
 class SyncJobAdmin(ReadOnlyAdmin, TenantScopedAdmin):
@@ -108,7 +126,7 @@ class SyncJobAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     ordering = ("-pk",)
     actions = ("try_again_selected",)
     actions_detail: ClassVar[Any] = ("try_again",)
-    what_for = staticmethod(code_column("payload", gettext_lazy("with")))
+    what_for = staticmethod(told_column("payload", gettext_lazy("with")))
     technical = staticmethod(code_column("error_detail", gettext_lazy("technical detail")))
     fields: ClassVar[Any] = (
         "connection", "what", "about", JOB_STATE, "bar", "why", "error", "technical", "run", "lane", "attempts", "created_at",
@@ -133,16 +151,12 @@ class SyncJobAdmin(ReadOnlyAdmin, TenantScopedAdmin):
 
     @admin.display(description=gettext_lazy("about"), ordering="key")
     def about(self, row: SyncJob) -> str:
-        if not row.local_record_id:
-            return _("everything") if row.key == EVERYTHING else row.key
-        if not hasattr(row, "record_read"):
-            return named_link(_table_of(row), row.local_record_id)
-        return page_link(row.record_read) if row.record_read else record_link(_table_of(row), row.local_record_id)
+        return about(row)
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         changes = super().get_changelist_instance(request)
         changes.result_list = list(changes.result_list)
-        name_records(changes.result_list, _table_of)
+        name_records(changes.result_list, table_of)
         return changes
 
     @admin.display(description=gettext_lazy("progress"))

@@ -6,7 +6,7 @@ general.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -214,7 +214,19 @@ BY_CODE: Sequence[tuple[re.Pattern[str], Hint]] = tuple(
 GENERAL: dict[str, Hint] = {"invalid_data": _DATA, "configuration": _CONFIG}
 
 
+MAPPED_ELSEWHERE: dict[str, tuple[str, Words]] = {}
+"""Kind of work whose values no field mapping makes → where they are chosen, and what to do there. Apps above add theirs."""
+
+
 def hint_of(cause: FailureCause) -> Hint:
+    found = _hint_of(cause)
+    if found.place != MAPPING or cause.kind not in MAPPED_ELSEWHERE:
+        return found
+    place, advice = MAPPED_ELSEWHERE[cause.kind]
+    return replace(found, place=place, advice=advice)
+
+
+def _hint_of(cause: FailureCause) -> Hint:
     found = BY_CAUSE.get(cause.cause) or next((hint for pattern, hint in BY_CODE if pattern.search(cause.code)), None)
     if found is not None and (cause.fields or "%(fields)s" not in str(found.why)):
         return found

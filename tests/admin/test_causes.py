@@ -431,3 +431,12 @@ def test_a_failed_event_leads_to_its_cause(ours: CrmConnection, admin_client: Cl
         mark = InboxEvent.objects.get().fingerprint
     assert f"{address('cause')}?of={mark}" in pages.html(admin_client, pages.page(InboxEvent, "change", event.pk))
     assert admin_client.get(reverse("admin:sync_inboxevent_by_cause")).headers["Location"] == address("causes")
+
+
+def test_a_value_of_a_call_that_is_refused_leads_to_the_dispositions(ours: CrmConnection, admin_client: Client) -> None:
+    refusal = "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST: Status: bad value for restricted picklist field: Busy"
+    of = kill(ours, kind="log_call", error_detail=refusal)
+    shown = pages.html(admin_client, address("cause", of=of))
+    assert reverse("admin:activities_dispositionmap_coverage") in shown.partition('class="db-button')[2]
+    assert "Open the dispositions" in shown
+    assert "Open the field mappings" not in shown

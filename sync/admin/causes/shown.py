@@ -15,7 +15,7 @@ from integrations.admin_html import NOTHING, ago, code, link, page_link, page_ur
 from integrations.models import Tenant
 from integrations.registry import provider_label
 from sync.admin.causes.places import button_of
-from sync.admin.jobs import JOB_TABLES, record_link
+from sync.admin.jobs import about, name_records, table_of
 from sync.causes import retrying
 from sync.causes import words as causes_words
 from sync.causes.before import Event
@@ -190,10 +190,11 @@ def samples_panel(share: Share, jobs: Sequence[SyncJob], *, several: bool) -> Pa
     own = {"tenant_id": share.cause.tenant_id, "fingerprint": share.cause.fingerprint}
     if share.events:
         return _event_samples(own, share)
+    name_records(jobs, table_of)
     rows = [
         [
             page_link(job, f"#{job.pk}"),
-            record_link(JOB_TABLES.get(job.kind, ""), job.local_record_id) if job.local_record_id else job.key,
+            about(job),
             job.error[:300],
             ago(job.finished_at),
         ]
