@@ -124,6 +124,10 @@ class SchedulePage(ScheduleAdmin, AdminPage):
     list_display_links = ("name",)
     list_filter = ("schedule_type",)
 
+    @admin.display(description=_("last run"))
+    def get_last_run(self, obj: Any) -> Any:
+        return super().get_last_run(obj)
+
 
 class TaskPage(ReadOnlyAdmin, AdminPage):
     """A task's row as it is. Arguments are only ids: what has to be done stands in the job table."""

@@ -54,7 +54,12 @@ SHOW_ACTIONS = "extra_attrs=\"x-on:click='showActions = !showActions'\" %}"
 MORE = '<span class="material-symbols-outlined">more_vert</span>'
 HTMX = '<meta name="htmx-config" content=\'{"includeIndicatorStyles":false,"allowEval":false}\'>'
 USER_BUTTON = 'role="button" tabindex="0" aria-haspopup="true" x-bind:aria-expanded="openUserLinks"'
+NO_HISTORY = (
+    "{% trans 'This object doesn’t have a change history. It probably wasn’t added via this admin site.' as message %}"
+)
 BACK = 'title="{% trans "Go back" %}"'
+NAME = '{% if "@" in part.title|stringformat:"s" %}{{ part.title }}{% else %}{{ part.title|capfirst }}{% endif %}'
+"""An e-mail address is written as it is."""
 TOGGLE = 'title="{% translate "Toggle sorting" %}"'
 UNSORT = 'title="{% translate "Remove from sorting" %}"'
 BADGE = '{{% include "unfold/helpers/app_list_badge.html" with item={} %}}'
@@ -65,6 +70,8 @@ CORRECTIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "unfold/layouts/skeleton.html": (("<head>", f"<head>{HTMX}"),),
     "admin/actions.html": (("\"'width: ' + changeListWidth + 'px'\"", "\"{width: changeListWidth + 'px'}\""),),
     "admin/change_list_results.html": (_only_with("actions_row", ROW_ACTIONS),),
+    "admin/login.html": (('{% include "unfold/helpers/messages/errornote.html" with errors=form.errors %}', ""),),
+    "admin/object_history.html": ((NO_HISTORY, "{% trans 'Nobody has changed this here.' as message %}"),),
     "admin/search_form.html": (
         ('id="searchbar-submit"', f'id="searchbar-submit" {_label("Search")}'),
         ('<input type="text"', f'<input type="text" {SEARCH_HELP}'),
@@ -79,6 +86,7 @@ CORRECTIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
     "unfold/helpers/command.html": (('id="command-submit"', f'id="command-submit" {_label("Search")}'),),
     "unfold/helpers/form_label.html": (("{{ field.label }}", "{{ field.label|capfirst }}"),),
+    "unfold/helpers/header_title.html": (("{{ part.title|capfirst }}", NAME),),
     "unfold/helpers/header_back_button.html": ((BACK, f"{BACK} {_label('Go back')}"),),
     "unfold/helpers/language_switch.html": tuple(_only_with("show_languages", one) for one in LANGUAGES),
     "unfold/helpers/navigation.html": (

@@ -6,7 +6,7 @@ from django import forms
 from django.db.models import Q
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 from unfold.forms import AuthenticationForm
 
 from integrations import audit, guessing, tenancy
@@ -16,6 +16,11 @@ from integrations.models import AuditEntry, Membership
 
 class GuardedLogin(AuthenticationForm):  # type: ignore[misc]
     """Says how long to wait. Whether the name exists and whether the password was right this once, it does not say."""
+
+    error_messages = {
+        **AuthenticationForm.error_messages,
+        "invalid_login": gettext_lazy("User name or password is wrong. Capitals matter in both."),
+    }
 
     def clean(self) -> Any:
         name = self.cleaned_data.get("username")

@@ -17,7 +17,7 @@ from integrations.records.remote import RemoteRecord
 from mapping.publishing import compiled
 from sync.models import Contact, FieldChange, InboxEvent, SyncRecord
 
-CREATED = "*"
+CREATED = FieldChange.CREATED
 """The history's name for all fields of a new contact."""
 
 

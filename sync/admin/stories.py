@@ -198,7 +198,12 @@ class FieldChangeAdmin(ReadOnlyAdmin, TenantScopedAdmin):
         field, lost = _field_of(request, row), bool(request.GET.get("lost"))
         if not stories.restorable(field):
             raise Http404("This field is not set by people.")
-        page = self.ask(request, row, _restore_question(row, field, lost=lost))
+        old, now = stories.value_of(row, field, lost=lost), values.read(row.contact, [field])[field]
+        if old == now:
+            words = _("%(field)s of %(contact)s is “%(now)s” already. There is nothing to restore.")
+            facts = {"field": field_name(field), "contact": row.contact, "now": plain(now)}
+            return self.answer(request, row, words % facts, messages.INFO)
+        page = self.ask(request, row, _restore_question(row, field, old, now))
         if page:
             return page
         contact = stories.restore(row, person_name(request), field=field, lost=lost)
@@ -212,15 +217,9 @@ def _field_of(request: HttpRequest, row: FieldChange) -> str:
     return request.GET.get("field", "") if row.field == CREATED and request.GET.get("field") else str(row.field)
 
 
-def _restore_question(row: FieldChange, field: str, *, lost: bool) -> Question:
+def _restore_question(row: FieldChange, field: str, old: Any, now: Any) -> Question:
     contact = row.contact
-    held = values.read(contact, [field])[field]
-    facts = {
-        "field": field_name(field),
-        "contact": str(contact),
-        "old": plain(stories.value_of(row, field, lost=lost)),
-        "now": plain(held),
-    }
+    facts = {"field": field_name(field), "contact": str(contact), "old": plain(old), "now": plain(now)}
     places = [
         f"{one.get_crm_provider_display()} {one.crm_object_type} {one.crm_record_id}"
         for one in stories.destinations(contact, field)

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from integrations.models import CrmConnection, Timestamped
 from integrations.registry import provider_choices
 from integrations.tenancy import TenantOwned
+from mapping.fields import field_name
 from sync.models.work import SyncRun
 
 
@@ -184,6 +185,9 @@ class SyncRecord(TenantOwned, Timestamped):
 class FieldChange(TenantOwned):
     """One value of one field of one contact: what it was, what it became, who said so and which rule decided."""
 
+    CREATED = "*"
+    """The field of an entry that holds all values of a new contact."""
+
     id = models.BigAutoField(primary_key=True)
     # The contact belongs to the tenant, and the database checks the contact: a second check of each row would tell nothing new.
     tenant = models.ForeignKey("integrations.Tenant", on_delete=models.CASCADE, related_name="+", db_constraint=False)
@@ -213,4 +217,4 @@ class FieldChange(TenantOwned):
         verbose_name_plural = _("changes")
 
     def __str__(self) -> str:
-        return self.field
+        return str(_("new contact")) if self.field == self.CREATED else field_name(self.field)

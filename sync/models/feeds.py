@@ -61,7 +61,7 @@ class InboxEvent(TenantOwned):
             ),
         ]
         verbose_name = _("inbox event")
-        verbose_name_plural = _("inbox")
+        verbose_name_plural = _("inbox events")
 
     def __str__(self) -> str:
         about = f"{way_name(self.source)}: {self.object_type}" if self.object_type else way_name(self.source)

@@ -99,7 +99,7 @@ class Undo(TenantOwned, Timestamped):
         ]
         indexes = [models.Index(fields=["tenant", "-created_at"], name="undo_newest")]
         verbose_name = _("undo")
-        verbose_name_plural = _("undos")
+        verbose_name_plural = _("things undone")
 
     def __str__(self) -> str:
         return str(self.of_version or self.of_run or _("something that is gone"))
