@@ -164,6 +164,9 @@ def _checked(check: Any, address: str) -> None:
 
 
 class CallSettingsAdmin(OwnSettingsAdmin):
+    nothing_yet = gettext_lazy(
+        "The usual settings hold for all calls, their notes and recordings until somebody saves others."
+    )
     form = CallSettingsForm
     list_display = (
         "summary", "recording_storage", "recordings_kept_days", "texts_kept_days",

@@ -44,14 +44,14 @@ STATE = badge_column("state", gettext_lazy("state"), LEVELS)
 class EndpointForm(TenantForm):
     identity = ("tenant", "url")
     url = forms.URLField(
-        label=gettext_lazy("address"),
+        label=gettext_lazy("Address"),
         max_length=2000,
         assume_scheme="https",
         widget=UnfoldAdminURLInputWidget(attrs={"placeholder": "https://"}),
         help_text=gettext_lazy("Where the dialer takes messages."),
     )
     events = forms.MultipleChoiceField(
-        label=gettext_lazy("only these events"),
+        label=gettext_lazy("Only these events"),
         required=False,
         choices=lambda: [(name, format_html("<code>{}</code> {}", name, words)) for name, words in EVENTS.items()],
         widget=UnfoldAdminCheckboxSelectMultipleWidget,

@@ -115,6 +115,7 @@ class TenantAdmin(AdminPage):
 class ConsentAttemptAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     """Who set out for a CRM's consent page, and whether they came back. Kept for a day."""
 
+    nothing_yet = gettext_lazy("Nobody set out for a CRM's consent page in the last day.")
     list_display = (
         "provider",
         "user",
@@ -134,6 +135,7 @@ class ConsentAttemptAdmin(ReadOnlyAdmin, TenantScopedAdmin):
 
 @admin.register(RateWindow)
 class RateWindowAdmin(ReadOnlyAdmin, ThroughConnection):
+    nothing_yet = gettext_lazy("No CRM was asked yet. Each limit that a CRM sets stands here once it was met with.")
     list_display = (
         "bucket",
         "connection",
@@ -155,6 +157,7 @@ class RateWindowAdmin(ReadOnlyAdmin, ThroughConnection):
 
 @admin.register(CircuitBreaker)
 class CircuitBreakerAdmin(ReadOnlyAdmin, ThroughConnection):
+    nothing_yet = gettext_lazy("No CRM has failed: a breaker stands here once requests to a CRM fail in a row.")
     list_display = ("connection", "state_badge", "failures", "opened_at", "last_error")
     list_select_related = ("connection",)
     list_filter = (("opened_at", admin.EmptyFieldListFilter),)
@@ -168,6 +171,7 @@ class CircuitBreakerAdmin(ReadOnlyAdmin, ThroughConnection):
 
 @admin.register(ApiUsage)
 class ApiUsageAdmin(ReadOnlyAdmin, ThroughConnection):
+    nothing_yet = gettext_lazy("No CRM was asked yet. Requests are counted by the hour.")
     list_display = ("hour", "connection", "calls", "failures", "throttled", "mean_time")
     list_select_related = ("connection",)
     fields = ("connection", "hour", "calls", "failures", "throttled", "mean_time")

@@ -43,7 +43,7 @@ OVERLAP = (
 
 class KeyForm(TenantForm):
     good_for = forms.ChoiceField(
-        label=gettext_lazy("good for"),
+        label=gettext_lazy("Good for"),
         choices=GOOD_FOR,
         required=False,
         widget=Select,

@@ -30,6 +30,7 @@ SAID = {"custom_transform": "options_said", "validations": "checks_said", "objec
 
 
 class FieldMappingAdmin(TenantScopedAdmin):
+    nothing_yet = gettext_lazy("No field is mapped yet. A connected CRM brings its usual mapping along.")
     form = FieldMappingForm
     list_display = (
         "dialer_label", "crm_provider", "sync_direction", "crm_field", "transform_rule",

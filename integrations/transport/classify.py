@@ -39,7 +39,9 @@ def _config(label: str, detail: str, status: int) -> errors.CrmError:
 _BY_STATUS: dict[int, _Maker] = {
     400: _data,
     401: lambda label, detail, status: errors.Reconnect(
-        f"{label} no longer accepts this credential. Connect again.", detail=detail, status=status
+        f"{label} does not accept this credential: it is wrong or was withdrawn. Connect again with a good one.",
+        detail=detail,
+        status=status,
     ),
     403: _config,
     404: lambda label, detail, status: errors.Gone(f"{label} does not have this record.", detail=detail, status=status),

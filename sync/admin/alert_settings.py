@@ -92,6 +92,7 @@ class AlertSettingsForm(TenantForm):
 
 
 class AlertSettingsAdmin(OwnSettingsAdmin):
+    nothing_yet = gettext_lazy("The usual settings hold for everybody: an alert opens and its admins get an e-mail.")
     form = AlertSettingsForm
     list_display = (
         "summary", "error_rate_percent", "latency_minutes", "queue_depth", "stale_minutes", "mail_admins", "webhook_url",

@@ -108,6 +108,7 @@ def links(row: CrmConnection) -> list[tuple[str, str]]:
         (page_url(Contact, "changelist"), _("Contacts")),
         (page_url(SyncRecord, "changelist", **here), _("Linked records")),
         (editor_url(row), _("Field mapping")),
+        (page_url(row, "numbers"), _("Numbers")),
     ]
 
 

@@ -36,7 +36,7 @@ RUN_STATUS = badge_column("status", gettext_lazy("status"), LEVELS)
 OFFERED: dict[str, Callable[[CrmConnection], bool]] = {
     "test": lambda row: row.status != CrmConnection.Status.DISCONNECTED,
     "sync_now": lambda row: row.is_usable and not row.metadata.get(HELD),
-    "numbers": lambda _row: True,
+    "numbers": lambda _row: False,  # stands with the other ways on
     "read_fields": lambda row: row.is_usable,
     "setup": lambda _row: False,  # this one and the next two stand with the state, where they change with it
     "pause": lambda _row: False,

@@ -21,7 +21,7 @@ class RehearsalForm(TenantForm):
 
     version = forms.IntegerField(required=False, widget=forms.HiddenInput)
     policy_too = forms.BooleanField(
-        label=gettext_lazy("with the conflict policy"),
+        label=gettext_lazy("With the conflict policy"),
         required=False,
         help_text=gettext_lazy(
             "The draft then has a conflict policy of its own, and is tried on all connections of the tenant."

@@ -17,10 +17,10 @@ from integrations.admin_html import (
     NOTHING,
     ago_column,
     bullets,
-    code,
-    code_column,
     outward,
     plain,
+    told,
+    told_column,
 )
 from mapping.fields import field_name
 from sync.admin.contacts import RECORD_STATUS
@@ -49,7 +49,7 @@ class SyncRecordAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     search_help_text = gettext_lazy("Whole CRM id, or our id")
     # In the order of their index: sorting by time would read the whole table.
     ordering = ("tenant_id", "crm_provider", "crm_object_type", "crm_record_id", "pk")
-    notes = staticmethod(code_column("metadata", gettext_lazy("kept with it")))
+    notes = staticmethod(told_column("metadata", gettext_lazy("kept with it")))
     fields: ClassVar[Any] = (
         "connection", "crm_provider", "crm_object_type", "in_crm", "our_record", "sync_direction", RECORD_STATUS,
         "error_message", "warnings", "retry_count", "last_synced_at", "last_crm_modified_at", "last_local_modified_at", "agreed",
@@ -81,7 +81,7 @@ class SyncRecordAdmin(ReadOnlyAdmin, TenantScopedAdmin):
 
     @admin.display(description=gettext_lazy("as the CRM showed it last"))
     def as_shown(self, row: SyncRecord) -> str:
-        return code(row.snapshot.fields) if hasattr(row, "snapshot") else NOTHING
+        return told(row.snapshot.fields) if hasattr(row, "snapshot") else NOTHING
 
     @admin.display(description=gettext_lazy("problem"))
     def short_problem(self, row: SyncRecord) -> str:
@@ -105,7 +105,7 @@ class FeedCursorAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     ordering = ("connection_id", "feed", "pk")
     fields = ("connection", "what", "position", "moved_at", "complete_at")
     only_if_filled = ("complete_at", "position")
-    position = staticmethod(code_column("value", gettext_lazy("position")))
+    position = staticmethod(told_column("value", gettext_lazy("position")))
 
     @admin.display(description=gettext_lazy("feed"), ordering="feed")
     def what(self, row: FeedCursor) -> str:

@@ -53,6 +53,8 @@ OUTCOMES = {
 class PolicyPages(OfOneTenant, ConflictPolicyAdmin):
     """Adding and changing a policy are the same page: every tenant has one, stored or not."""
 
+    nothing_yet = gettext_lazy("The usual policy holds, in which the CRM wins, until somebody saves another.")
+
     def get_urls(self) -> list[URLPattern]:
         return [self.tenant_page("editor", self.editor_page, VIEW), *super().get_urls()]
 

@@ -145,6 +145,12 @@ def test_restoring_tells_what_is_written_where_and_then_does_it(admin_client: Cl
         assert FieldChange.objects.latest("pk").actor == "admin-of-acme"
 
 
+def test_a_value_that_stands_is_not_restored(admin_client: Client, ours: World) -> None:
+    _first, last = story(ours)
+    shown = admin_client.get(pages.page(FieldChange, "restore", last.pk), follow=True).content.decode()
+    assert "is “New Ltd” already. There is nothing to restore." in shown
+
+
 def test_a_value_from_the_contacts_creation_comes_back_too(admin_client: Client, ours: World) -> None:
     born = factories.change(ours[Contact], field="*", new={"title": "Buyer"}, source="api", actor="Dialer", rule="")
     page = pages.page(FieldChange, "restore", born.pk) + "?field=title"

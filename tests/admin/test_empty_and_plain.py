@@ -10,12 +10,16 @@ from django.contrib.auth.models import User
 from django.test import Client, RequestFactory
 
 from integrations import tenancy
-from integrations.models import CrmConnection, RateWindow, Tenant
-from sync.models import FeedCursor, SyncJob, Undo
+from integrations.admin_base import AdminPage
+from integrations.models import CrmConnection, Membership, RateWindow, Tenant
+from sync.models import FeedCursor, FieldChange, SyncJob, Undo
 from tests import factories
 from tests.admin import pages
 from tests.admin.conftest import SignIn
 
+THEIRS = ("auth.", "django_q.")
+NEVER_EMPTY = {"integrations.Tenant", "integrations.Membership", "sync.WorkerBeat", "sync.Deployment"}
+"""Who looks is in these, and what answers them."""
 OWN_FORMS = (CrmConnection, Undo)
 """Whose pages to add one are no form of the admin's."""
 
@@ -31,6 +35,33 @@ def test_a_filter_that_leaves_nothing_leads_back(client: Client) -> None:
     shown = pages.html(client, "/admin/sync/syncjob/?state__exact=dead")
     assert "Nothing fits" in shown
     assert 'href="?"' in shown
+
+
+def test_every_list_of_ours_says_what_would_stand_there() -> None:
+    ours = {model._meta.label: page for model, page in admin.site._registry.items() if isinstance(page, AdminPage)}
+    silent = {name for name, page in ours.items() if not page.nothing_yet and not name.startswith(THEIRS)}
+    assert silent == NEVER_EMPTY
+
+
+def test_what_we_keep_as_json_is_told_in_words(client: Client, tenant: Tenant) -> None:
+    crm = factories.connection(tenant)
+    job = factories.dead_job(crm, payload={"full": False, "since_version": 3})
+    shown = pages.html(client, pages.page(SyncJob, "change", job.pk))
+    assert "Full: no" in shown
+    assert "Since version: 3" in shown
+    cursor = factories.cursor(crm, value={"until": "2026-11-23"})
+    assert "Until: 2026-11-23" in pages.html(client, pages.page(FeedCursor, "change", cursor.pk))
+
+
+def test_a_page_is_named_as_people_say_it(client: Client, tenant: Tenant) -> None:
+    change = factories.change(factories.contact(tenant), field="do_not_call")
+    head = pages.html(client, pages.page(FieldChange, "change", change.pk)).partition("</h1>")[0]
+    assert "Do not call" in head
+    ann = factories.user("ann@acme.example", tenants=(tenant,))
+    with tenancy.everyone():
+        member = Membership.objects.get(user=ann)
+    head = pages.html(client, pages.page(Membership, "change", member.pk)).partition("</h1>")[0]
+    assert "ann@acme.example" in head.partition("<h1")[2]
 
 
 def test_a_time_on_a_page_names_its_zone(client: Client, tenant: Tenant) -> None:

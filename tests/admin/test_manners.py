@@ -196,7 +196,9 @@ def test_a_form_that_was_open_for_too_long_gets_a_page_too(tenant: Tenant) -> No
     client.force_login(factories.tenant_admin(tenant))
     answer = client.post("/people/profile/", {"zone": ""})
     assert answer.status_code == 403
-    assert "open for too long" in answer.content.decode()
+    shown = answer.content.decode()
+    assert "open for too long" in shown
+    assert '<a href="/people/profile/">Open the page again</a>' in shown
 
 
 # --- translation ----------------------------------------------------------------------------------------------------

@@ -204,8 +204,9 @@ def _throttled(response: requests.Response, problem: Problem) -> errors.CrmError
 
 def _refused_token(problem: Problem) -> errors.CrmError:
     expired = problem.category == "EXPIRED_AUTHENTICATION"
-    what = "says that the access token has expired" if expired else "no longer accepts this access token"
-    return errors.Reconnect(f"HubSpot {what}. Connect again.", detail=problem.detail, status=401)
+    refusal = "does not accept this access token: it is wrong or was withdrawn"
+    what = "says that the access token has expired" if expired else refusal
+    return errors.Reconnect(f"HubSpot {what}. Connect again with a good one.", detail=problem.detail, status=401)
 
 
 def _wrong_address(response: requests.Response) -> errors.CrmError:

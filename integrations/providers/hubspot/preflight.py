@@ -105,7 +105,7 @@ class Preflight:
             )
         except errors.FixConfig as error:
             if error.status == 403:
-                yield _missing_scope(probe, error)
+                yield _missing_scope(probe)
             else:
                 yield _unreachable(probe, error)
         except (errors.FixData, errors.Gone, errors.Stale):
@@ -163,11 +163,11 @@ class Preflight:
             )
 
 
-def _missing_scope(probe: Probe, error: errors.FixConfig) -> Finding:
+def _missing_scope(probe: Probe) -> Finding:
     return Finding(
         "missing_scope",
         probe.scope,
-        f"The scope {probe.scope} was not granted: {probe.consequence}. ({error.message})",
+        f"The scope {probe.scope} was not granted: {probe.consequence}.",
         GRANT.format(scope=probe.scope),
         probe.severity,
     )

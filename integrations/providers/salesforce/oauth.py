@@ -138,9 +138,10 @@ def _key(credential: Credential) -> RSAKey:
     try:
         key = RSAKey.import_key(pem)
     except (ValueError, TypeError, JoseError) as error:
-        raise errors.FixConfig("The private_key is no RSA key in PEM form.", cause="bad_private_key") from error
+        words = "The private key is no RSA key in PEM form. Give the whole file, from its BEGIN line to its END line."
+        raise errors.FixConfig(words, cause="bad_private_key") from error
     if not key.is_private:
-        raise errors.FixConfig("The private_key is a public key. Give the private half.", cause="bad_private_key")
+        raise errors.FixConfig("The private key is a public key. Give the private half.", cause="bad_private_key")
     return key
 
 
