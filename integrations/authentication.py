@@ -92,7 +92,7 @@ def _slow_down(request: Request) -> None:
     network = guessing.network_of(audit.address_of(request._request))  # noqa: SLF001 - DRF's name for Django's request
     outcome = guessing.attempt([Count.of(API_KEYS, "api keys", network)])
     if outcome.refused:
-        raise Throttled(wait=outcome.refused)
+        raise Throttled(wait=outcome.refused, detail="Too many wrong API keys came from your address. Check the key.")
     if outcome.begins:
         log.warning("Many wrong API keys come from %s; further ones wait %.0f seconds", network, outcome.begins)
 

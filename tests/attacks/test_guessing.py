@@ -180,6 +180,7 @@ def test_wrong_keys_are_slowed_down_and_told_when_to_come_back(guessed: list[int
     assert set(guessed) == {401}
     answer = ask("dbk_0badbeef_x")
     assert answer.status_code == 429
+    assert "wrong API keys" in answer.json()["detail"]
     assert int(answer["Retry-After"]) >= 1
     assert answer["Content-Type"] == "application/problem+json"
 

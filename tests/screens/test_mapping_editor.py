@@ -197,3 +197,16 @@ def test_a_line_is_added_to_a_rows_table_and_another_removed(
     with tenancy.scope(crm.tenant_id):
         row.refresh_from_db()
     assert row.custom_transform == {"map": {"Talking": "contacted", "Signed": "won"}}
+
+
+@pytest.mark.live
+def test_a_file_is_chosen_and_compared_without_a_complaint(
+    page: Page, live_server: LiveServer, crm: CrmConnection
+) -> None:
+    opened(page, live_server, crm)
+    page.goto(f"{live_server.url}/admin/mapping/fieldmapping/editor/{crm.pk}/begin/")
+    page.get_by_label("File", exact=True).set_input_files(
+        {"name": "rows.json", "mimeType": "application/json", "buffer": b"[]"}
+    )
+    page.get_by_role("button", name="See what would differ").first.click()
+    expect(page.get_by_role("alert")).to_contain_text("Nothing was taken over")

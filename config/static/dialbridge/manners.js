@@ -82,6 +82,12 @@
     }
 
     tellZone();
+    /* The theme looks for its own text box beside every file, and fails where there is none. */
+    function chosen(event) {
+        if (event.target.matches(".me-input[type=file]")) event.stopPropagation();
+    }
+
+    document.addEventListener("change", chosen, true);
     document.addEventListener("keydown", pressed);
     document.addEventListener("click", copied);
     document.addEventListener("click", more);
