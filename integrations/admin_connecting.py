@@ -16,7 +16,7 @@ from integrations.consent import begin, has_app, redirect_uri
 from integrations.errors import CrmError
 from integrations.models import CrmConnection
 from integrations.records.connections import Account
-from integrations.registry import PROVIDERS, provider_label
+from integrations.registry import PROVIDERS, provider_class, provider_label
 
 
 class ConnectingPages(TenantScopedAdmin):
@@ -42,7 +42,10 @@ class ConnectingPages(TenantScopedAdmin):
         label, text = next((label, text) for name, label, text in kinds_of(slug) if name == auth)
         crm, back = provider_label(slug), redirect_uri(slug) if auth == CONSENT else ""
         title = _("Connect %(crm)s") % {"crm": crm}
-        return self._connect_page(request, title, form=form, crm=crm, kind=label, kind_text=text, consent=back)
+        where = provider_class(slug).where_to_get.get(auth, "")
+        return self._connect_page(
+            request, title, form=form, crm=crm, kind=label, kind_text=text, where=where, consent=back
+        )
 
     def _connect_page(self, request: HttpRequest, title: str, **context: Any) -> HttpResponse:
         request.current_app = self.admin_site.name

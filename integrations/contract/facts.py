@@ -31,6 +31,8 @@ class Facts(ABC):
     """Object type that a call's summary becomes beside the call; empty: the call's own notes are its only place."""
     credential_forms: ClassVar[Mapping[str, tuple[str, ...]]]
     """Kind of credential → keys it must have, as `connect_crm` takes them. `a|b` means one of them."""
+    where_to_get: ClassVar[Mapping[str, Promise]] = {}
+    """Kind of credential, or `consent` → where somebody gets it in this service, or as whom they approve."""
     default_limits: ClassVar[tuple[RateLimit, ...]]
     default_mappings: ClassVar[tuple[MappingDefault, ...]]
     mapping_object: ClassVar[str]

@@ -1,5 +1,6 @@
 """Connecting a CRM in the admin: choose, paste, tried out, stored; secrets never come back."""
 
+import html
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -51,6 +52,12 @@ def test_the_form_asks_for_what_the_credential_needs(slug: str, auth: str, clien
         for key in group.split("|"):
             assert f'name="{key}"' in shown
     assert "tenant" not in shown.split("<form method")[1].split("</form>")[0]
+
+
+@pytest.mark.parametrize(("slug", "auth"), [(slug, auth) for slug, auth in KINDS if auth != "oauth"])
+def test_the_form_says_where_the_credential_comes_from(slug: str, auth: str, client: Client) -> None:
+    where = str(provider_class(slug).where_to_get[auth])
+    assert html.escape(where) in pages.html(client, f"{ADD}?provider={slug}&auth={auth}")
 
 
 def test_an_address_that_names_no_crm_shows_the_choice(client: Client) -> None:

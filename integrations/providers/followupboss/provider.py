@@ -60,6 +60,13 @@ class Provider(CrmProvider):
     follow_up_type = TASKS
     note_type = NOTES.name
     credential_forms = {"api_key": ("api_key",), "oauth": ("access_token", "refresh_token")}
+    where_to_get: ClassVar[Mapping[str, Promise]] = {
+        "consent": _("Approve as the owner of the account: only the owner's connection is told of changes at once."),
+        "api_key": _(
+            "In Follow Up Boss open Admin > API and make a key, signed in as the owner of the account: only with the owner's key "
+            "we are told of changes at once."
+        ),
+    }
     default_limits = quotas.LIMITS
     setting_words: ClassVar[Mapping[str, Promise]] = {
         "accept_body_signature": _("Take webhooks whose signature covers their body alone"),

@@ -61,6 +61,14 @@ class Provider(CrmProvider):
     follow_up_type = TaskForm.place.object_type
     object_types = ("contacts", "companies", "deals", "calls")
     credential_forms = {"private_app": ("access_token",), "oauth": ("access_token", "refresh_token")}
+    where_to_get: ClassVar[Mapping[str, Promise]] = {
+        "consent": _("Approve as a super admin of the HubSpot account."),
+        "private_app": _(
+            "In HubSpot open Settings > Integrations > Private Apps, make an app, tick its scopes crm.objects.contacts.read, "
+            "crm.objects.contacts.write and crm.schemas.contacts.read, and copy the access token. What else would be good is "
+            "told after connecting."
+        ),
+    }
     consent_options = ("client_id", "client_secret")
     has_consent_page = True
     app_webhooks = True

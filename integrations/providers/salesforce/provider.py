@@ -85,6 +85,15 @@ class Provider(CrmProvider):
         "oauth": ("refresh_token|access_token",),
         "jwt": ("client_id", "username", "private_key"),
     }
+    where_to_get: ClassVar[Mapping[str, Promise]] = {
+        "consent": _(
+            "Log in as the user whose rights we shall have; best one that is there for this integration alone."
+        ),
+        "jwt": _(
+            "In Salesforce the connected app shows its consumer key, which is the client id here, and holds the certificate that "
+            "belongs to the private key. A permission set lets the integration user use the app."
+        ),
+    }
     default_limits: ClassVar[tuple[RateLimit, ...]] = (BURST,)
     setting_words: ClassVar[Mapping[str, Promise]] = {
         "allow_duplicates": _("Save records that the CRM takes for duplicates"),
