@@ -120,6 +120,7 @@ class GroupPage(GroupAdmin, AdminPage):
 
 @admin.register(Schedule)
 class SchedulePage(ScheduleAdmin, AdminPage):
+    nothing_yet = _("No task is scheduled. The migrate command writes them all down again.")
     list_display = ("name", "func", "schedule_type", "minutes", "next_run", "get_last_run", "get_success")
     list_display_links = ("name",)
     list_filter = ("schedule_type",)
@@ -144,11 +145,13 @@ class TaskPage(ReadOnlyAdmin, AdminPage):
 
 
 @admin.register(Success)
-class SuccessPage(TaskPage, TaskAdmin): ...
+class SuccessPage(TaskPage, TaskAdmin):
+    nothing_yet = _("No worker finished a task yet. If this stays so, none runs: see the workers.")
 
 
 @admin.register(Failure)
-class FailurePage(TaskPage, FailAdmin): ...
+class FailurePage(TaskPage, FailAdmin):
+    nothing_yet = _("No task of the queue has failed. What a CRM refuses stands under “Needs help”, not here.")
 
 
 if admin.site.is_registered(OrmQ):
@@ -156,4 +159,5 @@ if admin.site.is_registered(OrmQ):
 
     @admin.register(OrmQ)
     class QueuePage(ReadOnlyAdmin, QueueAdmin, AdminPage):
+        nothing_yet = _("No task waits: the workers took them all.")
         list_display = ("id", "key", "name", "group", "func", "lock")
