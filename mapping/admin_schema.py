@@ -10,7 +10,8 @@ from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 from integrations.admin_base import ReadOnlyAdmin, TenantScopedAdmin
-from integrations.admin_html import NOTHING, ago_column, badge, bullets, code_column, yes_column
+from integrations.admin_html import NOTHING, ago_column, badge, bullets, yes_column
+from mapping.editor_kinds import kind_name
 from mapping.models import CrmField, SchemaChange
 
 WORDS = (
@@ -27,7 +28,7 @@ class CrmFieldAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     nothing_yet = gettext_lazy(
         "No CRM's fields were read yet. They are read when a CRM is connected, and then once a day."
     )
-    list_display = ("label", "path", "object_type", "connection", "kind", *WORDS, "presence")
+    list_display = ("label", "path", "object_type", "connection", "kind_words", *WORDS, "presence")
     list_filter = (
         ("connection", AutocompleteSelectFilter),
         "connection__provider",
@@ -40,11 +41,18 @@ class CrmFieldAdmin(ReadOnlyAdmin, TenantScopedAdmin):
     search_fields = ("label__icontains", "path__icontains", "object_type__iexact")
     search_help_text = gettext_lazy("Part of the label or API name")
     fields = (
-        "connection", "object_type", "path", "label", "kind", "writable", "custom", "required", "max_length", "choices",
+        "connection", "object_type", "path", "label", "kind_words", "writable", "custom", "required", "max_length", "choices",
         "seen_at", "missing_since",
     )  # fmt: skip
     ordering = ("object_type", "label", "pk")
-    choices = staticmethod(code_column("options", gettext_lazy("choices")))
+
+    @admin.display(description=gettext_lazy("type"), ordering="kind")
+    def kind_words(self, row: CrmField) -> str:
+        return kind_name(row.kind)
+
+    @admin.display(description=gettext_lazy("choices"))
+    def choices(self, row: CrmField) -> str:
+        return bullets(label if label == value else f"{label} ({value})" for value, label in row.options)
 
     @admin.display(description=gettext_lazy("in the CRM"), ordering="missing_since")
     def presence(self, row: CrmField) -> str:

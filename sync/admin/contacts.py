@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from integrations.admin_base import Panel, TenantScopedAdmin
-from integrations.admin_html import NOTHING, ago_column, badge, badge_column, code_column
+from integrations.admin_html import NOTHING, ago_column, badge, badge_column, told_column
 from sync import editing, presence, stories
 from sync.admin.contact_form import EDITABLE, SEEN, ContactForm
 from sync.admin.records import (
@@ -85,7 +85,7 @@ class ContactAdmin(RecordPages, TenantScopedAdmin):
             {"fields": ("custom_fields", ("created_at", "updated_at"), ("version", "deleted_at"))},
         ),
     )
-    custom_fields = staticmethod(code_column("custom", gettext_lazy("custom fields")))
+    custom_fields = staticmethod(told_column("custom", gettext_lazy("custom fields")))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

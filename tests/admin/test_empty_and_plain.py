@@ -12,6 +12,7 @@ from django.test import Client, RequestFactory
 from integrations import tenancy
 from integrations.admin_base import AdminPage
 from integrations.models import CrmConnection, Membership, RateWindow, Tenant
+from mapping.models import CrmField
 from sync.models import FeedCursor, FieldChange, SyncJob, Undo
 from tests import factories
 from tests.admin import pages
@@ -52,6 +53,14 @@ def test_what_we_keep_as_json_is_told_in_words(client: Client, tenant: Tenant) -
     assert "Since version: 3" in shown
     cursor = factories.cursor(crm, value={"until": "2026-11-23"})
     assert "Until: 2026-11-23" in pages.html(client, pages.page(FeedCursor, "change", cursor.pk))
+
+
+def test_a_field_of_a_crm_tells_its_type_and_choices_in_words(client: Client, tenant: Tenant) -> None:
+    crm = factories.connection(tenant)
+    field = factories.crm_field(crm, "stage", kind="picklist", options=[["new", "Fresh"], ["Won", "Won"]])
+    shown = pages.html(client, pages.page(CrmField, "change", field.pk))
+    assert "one of some choices" in shown
+    assert "<li>Fresh (new)</li><li>Won</li>" in shown
 
 
 def test_a_page_is_named_as_people_say_it(client: Client, tenant: Tenant) -> None:
