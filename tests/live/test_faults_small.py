@@ -29,4 +29,6 @@ def test_what_was_acknowledged_while_everything_was_killed_and_lost_is_on_both_s
         outcome = campaign.run(SECONDS)
     assert outcome.ok, "\n".join([*said, report(outcome)])
     assert all(outcome.struck[name] for name in SHOCKS), "every shock has to strike"
-    assert all(one.counts["calls once"] for one in outcome.verdicts)
+    assert all(one.counts["calls once"] and one.counts["people compared"] for one in outcome.verdicts)
+    assert outcome.total("edits compared")
+    assert outcome.total("events stored")
