@@ -65,6 +65,7 @@ OPTIONAL: dict[str, tuple[str, ...]] = {
     "jwt": ("login_url", "audience"),
 }
 """What may be added to a kind of credential; whatever a provider doesn't use it leaves alone."""
+ADDRESS = "instance_url"
 SETTINGS = ("webhook_secret",)
 """Parts that are settings of the connection rather than of its credential."""
 
@@ -214,13 +215,15 @@ class ConnectForm(OwnerForm):
     def __init__(self, slug: str, auth: str, *args: Any, **kwargs: Any) -> None:
         super().__init__(slug, *args, **kwargs)
         self.auth = auth
-        self.choices = [part.split("|") for part in provider_class(slug).credential_forms[auth]]
+        provider = provider_class(slug)
+        self.choices = [part.split("|") for part in provider.credential_forms[auth]]
         needed = [key for group in self.choices for key in group]
         for group in self.choices:
             for key in group:
                 self.fields[key] = _field(key, required=len(group) == 1)
+        besides = () if provider.has_account_addresses else (ADDRESS,)
         for key in (*OPTIONAL.get(auth, ()), *SETTINGS):
-            if key not in needed:
+            if key not in (*needed, *besides):
                 self.fields[key] = _field(key, required=False)
 
     def clean(self) -> dict[str, Any]:

@@ -52,6 +52,8 @@ class Facts(ABC):
     consent_options: ClassVar[tuple[str, ...]] = ()
     """What a person may say before they go to the consent page, of: login_url, client_id, client_secret."""
     has_consent_page: ClassVar[bool] = False
+    has_account_addresses: ClassVar[bool] = False
+    """Each account has an address of its own, which belongs to tokens that were made elsewhere."""
     has_stream: ClassVar[bool] = False
     app_webhooks: ClassVar[bool] = False
     """Deliveries for all accounts come to one address of the app and name their account."""

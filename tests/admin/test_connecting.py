@@ -60,6 +60,14 @@ def test_the_form_says_where_the_credential_comes_from(slug: str, auth: str, cli
     assert html.escape(where) in pages.html(client, f"{ADD}?provider={slug}&auth={auth}")
 
 
+def test_an_address_is_asked_for_only_where_each_account_has_its_own(client: Client) -> None:
+    asked = {
+        slug: 'name="instance_url"' in pages.html(client, f"{ADD}?provider={slug}&auth=oauth") for slug in PROVIDERS
+    }
+    assert asked == {slug: provider_class(slug).has_account_addresses for slug in PROVIDERS}
+    assert sorted(asked.values())[0] is False
+
+
 def test_an_address_that_names_no_crm_shows_the_choice(client: Client) -> None:
     assert "Choose the CRM" in pages.html(client, f"{ADD}?provider=nosuch&auth=oauth")
 

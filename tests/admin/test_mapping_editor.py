@@ -343,6 +343,20 @@ def test_an_exported_mapping_is_imported_as_a_draft_after_its_differences_were_s
     assert numbers(known) == before
 
 
+def test_what_differs_in_nothing_is_offered_only_in_place_of_a_draft(
+    admin_client: Client, known: CrmConnection
+) -> None:
+    content = admin_client.get(address(known, "editor_export")).content
+    words, offer = "Nothing differs from what is in force.", "Make it my draft"
+    shown = admin_client.post(address(known, "editor_begin"), upload(content)).content.decode()
+    assert (words in shown, offer in shown) == (True, False)
+    document = json.loads(content)
+    document["field_mappings"][0]["crm_field"] = "nick"
+    take(admin_client, known, upload(json.dumps(document).encode()))
+    shown = admin_client.post(address(known, "editor_begin"), upload(content)).content.decode()
+    assert (words in shown, offer in shown) == (True, True)
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

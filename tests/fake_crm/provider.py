@@ -79,6 +79,7 @@ class Provider(ConsentProvider, EventsProvider):
     person_types = ("people",)
     call_type = "calls"
     credential_forms = {"oauth": ("access_token", "refresh_token"), "key": ("access_token",)}
+    has_account_addresses = True
     default_limits = (RateLimit("default", 1000, 10.0),)
     default_mappings = (
         MappingDefault("first_name", "first", "bidirectional"),

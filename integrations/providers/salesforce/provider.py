@@ -113,6 +113,7 @@ class Provider(CrmProvider):
     bulk_from: ClassVar[int] = BULK_FROM
     consent_options: ClassVar[tuple[str, ...]] = ("login_url", "client_id", "client_secret")
     has_consent_page: ClassVar[bool] = True
+    has_account_addresses: ClassVar[bool] = True
     has_stream: ClassVar[bool] = True
     unknown_outcome_pause: ClassVar[float] = 5
 
