@@ -83,8 +83,9 @@ def test_what_was_edited_since_says_why_it_is_not_parted(admin_client: Client, o
 def test_the_page_of_a_contact_that_was_joined_into_another_opens(admin_client: Client, ours: World) -> None:
     answered(admin_client, ours[MatchReview], "same_person")
     row = stored(ours[MatchReview])
-    loser = row.contact if row.contact.deleted_at else row.candidate
-    assert "merged_into" in pages.html(admin_client, pages.page(Contact, "change", loser.pk))
+    loser, survivor = (row.contact, row.candidate) if row.contact.deleted_at else (row.candidate, row.contact)
+    shown = pages.html(admin_client, pages.page(Contact, "change", loser.pk))
+    assert f"Merged into: {survivor.pk}" in shown
 
 
 def test_open_questions_come_first_and_an_empty_list_says_what_it_is_for(admin_client: Client, ours: World) -> None:
