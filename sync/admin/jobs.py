@@ -102,7 +102,7 @@ def about(job: SyncJob) -> str:
     if not job.local_record_id:
         return _("everything") if job.key == EVERYTHING else job.key
     if not hasattr(job, "record_read"):
-        return named_link(table_of(job), job.local_record_id)
+        name_records([job], table_of)
     return page_link(job.record_read) if job.record_read else record_link(table_of(job), job.local_record_id)
 
 

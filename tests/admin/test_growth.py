@@ -290,6 +290,16 @@ def test_an_index_gives_each_long_list(crowd: CrmConnection) -> None:
             assert name in plan, plan
 
 
+def test_the_page_of_a_job_reads_what_it_is_about_once(many: dict[str, CrmConnection], sign_in: SignIn) -> None:
+    crm = next(iter(many.values()))
+    with tenancy.everyone():
+        job = factories.dead_job(crm, kind="push", local_record_id=factories.contact(crm.tenant, first_name="Ann").pk)
+    client = sign_in(factories.support())
+    with CaptureQueriesContext(database) as asked:
+        assert "Ann" in pages.html(client, pages.page(SyncJob, "change", job.pk))
+    assert len([one for one in asked if 'FROM "contacts"' in one["sql"]]) == 1
+
+
 @pytest.mark.thorough
 def test_links_that_let_go_of_their_contact_are_found_by_index(crowd: CrmConnection) -> None:
     with tenancy.scope(crowd.tenant_id), CaptureQueriesContext(database) as asked:
