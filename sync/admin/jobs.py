@@ -103,7 +103,8 @@ def about(job: SyncJob) -> str:
         return _("everything") if job.key == EVERYTHING else job.key
     if not hasattr(job, "record_read"):
         name_records([job], table_of)
-    return page_link(job.record_read) if job.record_read else record_link(table_of(job), job.local_record_id)
+    found = getattr(job, "record_read", None)
+    return page_link(found) if found else record_link(table_of(job), job.local_record_id)
 
 
 class SyncJobAdmin(ReadOnlyAdmin, TenantScopedAdmin):
