@@ -1,7 +1,8 @@
 """Admin pages of tenants, the people and keys that act for them, and what all processes know of a connection's quota."""
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, ClassVar
 from zoneinfo import available_timezones
 
 import phonenumbers
@@ -9,6 +10,7 @@ from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -24,9 +26,10 @@ from integrations.admin_base import (
 )
 from integrations.admin_exchanges import ApiExchangeAdmin
 from integrations.admin_forms import DatalistInput, ModelForm
-from integrations.admin_html import ago_column, badge, badge_column, page_link, page_url
+from integrations.admin_html import NOTHING, ago, ago_column, badge, badge_column, page_link, page_url
 from integrations.admin_keys import ApiKeyAdmin
 from integrations.admin_people import InvitationAdmin, MembershipAdmin
+from integrations.connection_words import quota_name, quota_span, quota_used, shared_quota_name
 from integrations.models import (
     ApiExchange,
     ApiKey,
@@ -40,6 +43,7 @@ from integrations.models import (
     RateWindow,
     Tenant,
 )
+from integrations.registry import provider_class
 
 admin.site.register(ApiExchange, ApiExchangeAdmin)
 admin.site.register(Membership, MembershipAdmin)
@@ -137,22 +141,44 @@ class ConsentAttemptAdmin(ReadOnlyAdmin, TenantScopedAdmin):
 class RateWindowAdmin(ReadOnlyAdmin, ThroughConnection):
     nothing_yet = gettext_lazy("No CRM was asked yet. Each limit that a CRM sets stands here once it was met with.")
     list_display = (
-        "bucket",
+        "what",
         "connection",
-        "quota",
-        "seconds",
-        "remaining",
-        ago_column("seen_at", gettext_lazy("seen")),
+        "used",
+        "span",
+        ago_column("seen_at", gettext_lazy("told")),
     )
     list_select_related = ("connection",)
     exact_search = ("key",)
     search_help_text = gettext_lazy("Whole key: connection id, colon, bucket")
-    fields = ("key", "connection", "quota", "seconds", "remaining", "blocked_until", "seen_at")
+    fields: ClassVar[Any] = (
+        "what",
+        "connection",
+        "used",
+        "span",
+        "closed",
+        ago_column("seen_at", gettext_lazy("told")),
+        "key",
+    )
     ordering = ("key",)
 
-    @admin.display(description=gettext_lazy("bucket"), ordering="key")
-    def bucket(self, row: RateWindow) -> str:
-        return row.key.partition(":")[2] or row.key
+    @admin.display(description=gettext_lazy("quota"), ordering="key")
+    def what(self, row: RateWindow) -> str:
+        if row.connection is None:
+            return shared_quota_name(row.bucket)
+        return quota_name(provider_class(row.connection.provider), row.bucket)
+
+    @admin.display(description=gettext_lazy("used"))
+    def used(self, row: RateWindow) -> str:
+        return quota_used(row)
+
+    @admin.display(description=gettext_lazy("in"), ordering="seconds")
+    def span(self, row: RateWindow) -> str:
+        return quota_span(row)
+
+    @admin.display(description=gettext_lazy("closed by the CRM until"))
+    def closed(self, row: RateWindow) -> str:
+        until = datetime.fromtimestamp(row.blocked_until, UTC)
+        return ago(until) if until > timezone.now() else NOTHING
 
 
 @admin.register(CircuitBreaker)

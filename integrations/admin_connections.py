@@ -21,11 +21,11 @@ from integrations.admin import BREAKER_LEVELS, CONNECTION_STATUS
 from integrations.admin_base import SECRET_COLUMNS, Panel, Question, ReadOnlyAdmin, page_action
 from integrations.admin_connecting import ConnectingPages, again
 from integrations.admin_findings import findings_badge, findings_panel
-from integrations.admin_html import NOTHING, ago, badge, bullets, link, outward, page_url, progress
+from integrations.admin_html import NOTHING, ago, badge, bullets, link, outward, page_url
 from integrations.admin_secrets import UNREADABLE, kept_secret, read_secrets, tail
 from integrations.connect_forms import CONSENT, kind_name, secret_name
 from integrations.connecting import check, disconnect, webhook_url
-from integrations.connection_words import quota_name, setting_line
+from integrations.connection_words import quota_name, quota_span, quota_used, setting_line
 from integrations.consent import has_app, kept_options
 from integrations.errors import CrmError
 from integrations.fields import WrongKey
@@ -188,8 +188,7 @@ class ConnectionPage(ReadOnlyAdmin, ConnectingPages):
         windows = self.facts(row)["windows"]
         provider = provider_class(row.provider)
         rows = [
-            [quota_name(provider, one.key.partition(":")[2]), _used(one), _span(one.seconds), ago(one.seen_at)]
-            for one in windows
+            [quota_name(provider, one.bucket), quota_used(one), quota_span(one), ago(one.seen_at)] for one in windows
         ]
         headers = [_("Quota"), _("Used"), _("In"), _("Told")]
         return [
@@ -280,19 +279,3 @@ class ConnectionPage(ReadOnlyAdmin, ConnectingPages):
         if row.auth == "oauth" and has_app(row.provider, kept_options(row.provider, row.tenant)):
             query["auth"] = CONSENT
         return redirect(page_url(CrmConnection, "add", **query))
-
-
-def _used(window: RateWindow) -> str:
-    if window.quota is None or window.remaining is None:
-        return NOTHING if window.quota is None else _("at most %(quota)s") % {"quota": f"{window.quota:,}"}
-    return progress(window.quota - window.remaining, window.quota, _("Used of this quota"))
-
-
-def _span(seconds: float | None) -> str:
-    if not seconds:
-        return NOTHING
-    return (
-        _("%(hours)g h") % {"hours": seconds / 3600}
-        if seconds >= 3600
-        else _("%(seconds)g s") % {"seconds": round(seconds, 1)}
-    )

@@ -8,9 +8,11 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from integrations.admin_html import plain, spaced
+from integrations.admin_html import NOTHING, plain, progress, spaced
+from integrations.models import RateWindow
 from integrations.providers.base import CrmProvider
 from integrations.redaction import redact
+from integrations.registry import PROVIDERS, provider_class
 
 SETTINGS: Mapping[str, Promise] = {
     "bulk_from": _("Bulk jobs from so many records on"),
@@ -43,3 +45,28 @@ def quota_name(provider: type[CrmProvider], bucket: str) -> str:
     name, _colon, kept = bucket.partition(":")
     words = provider.quota_words(name) or spaced(name)
     return gettext("%(quota)s, for what must not wait") % {"quota": words} if kept else words
+
+
+def shared_quota_name(bucket: str) -> str:
+    """Of one that all connections to a CRM share."""
+    name = bucket.partition(":")[0]
+    for slug in PROVIDERS:
+        provider = provider_class(slug)
+        if any(limit.shared and limit.bucket == name for limit in provider.default_limits):
+            return quota_name(provider, bucket)
+    return spaced(bucket)
+
+
+def quota_used(window: RateWindow) -> str:
+    if window.quota is None or window.remaining is None:
+        return NOTHING if window.quota is None else gettext("at most %(quota)s") % {"quota": f"{window.quota:,}"}
+    return progress(window.quota - window.remaining, window.quota, gettext("Used of this quota"))
+
+
+def quota_span(window: RateWindow) -> str:
+    seconds = window.seconds
+    if not seconds:
+        return NOTHING
+    if seconds >= 3600:
+        return gettext("%(hours)g h") % {"hours": seconds / 3600}
+    return gettext("%(seconds)g s") % {"seconds": round(seconds, 1)}

@@ -253,7 +253,12 @@ class RateWindow(models.Model):
         verbose_name_plural = _("rate windows")
 
     def __str__(self) -> str:
-        return self.key
+        return self.bucket
+
+    @property
+    def bucket(self) -> str:
+        """What is counted together, as its provider calls it."""
+        return self.key.partition(":")[2] or self.key
 
 
 class CircuitBreaker(models.Model):

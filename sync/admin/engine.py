@@ -26,7 +26,7 @@ from mapping.fields import field_name
 from sync.admin.contacts import RECORD_STATUS
 from sync.admin.jobs import BY_CONNECTION, named_link
 from sync.event_words import feed_name
-from sync.models import FeedCursor, SyncRecord
+from sync.models import FeedCursor, SyncRecord, WorkerBeat
 from sync.records_search import with_crm_id
 from sync.sent import WARNINGS
 
@@ -112,7 +112,14 @@ class FeedCursorAdmin(ReadOnlyAdmin, TenantScopedAdmin):
         return feed_name(row.feed)
 
 
+LIFE = ago_column("beaten_at", gettext_lazy("last sign of life"))
+
+
 class WorkerBeatAdmin(ReadOnlyAdmin, AdminPage):
-    list_display = ("id", "host", "pid", ago_column("beaten_at", gettext_lazy("last sign of life")))
-    fields = ("id", "host", "pid", "beaten_at")
+    list_display = ("kind", "host", "process", LIFE)
+    fields: ClassVar[Any] = ("kind", "host", "process", LIFE)
     ordering = ("-beaten_at", "pk")
+
+    @admin.display(description=gettext_lazy("process"), ordering="pid")
+    def process(self, row: WorkerBeat) -> str:
+        return str(row.pid)

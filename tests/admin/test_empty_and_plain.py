@@ -138,6 +138,26 @@ def test_what_only_one_service_has_is_told_in_its_own_words(
     assert [one for one in words if one not in shown] == []
 
 
+def test_support_reads_quotas_and_workers_in_words(tenant: Tenant, sign_in: SignIn) -> None:
+    with tenancy.everyone():
+        crm = factories.connection(tenant, "followupboss")
+        closed = RateWindow.objects.create(
+            key=f"{crm.pk}:PUT.people", connection=crm, quota=25, remaining=5, seconds=10.0,
+            blocked_until=factories.now().timestamp() + 3600,
+        )  # fmt: skip
+        shared = RateWindow.objects.create(key="shared:followupboss.system:urgent")
+        worker = factories.worker_beat()
+    client = sign_in(factories.support())
+    listed = pages.html(client, pages.page(RateWindow, "changelist"))
+    for words in ("Changing people", "All requests of our system, whatever the account, for what must not wait"):
+        assert words in listed, words
+    shown = pages.html(client, pages.page(RateWindow, "change", closed.pk))
+    for words in ("Changing people", "20 / 25", "10 s", "from now"):
+        assert words in shown, words
+    assert "Closed by the CRM until" in pages.html(client, pages.page(RateWindow, "change", shared.pk))
+    assert "Worker" in pages.html(client, pages.page(type(worker), "change", worker.pk))
+
+
 def _shown(tenant: Tenant, sign_in: SignIn, slug: str, chosen: dict[str, Any], buckets: Iterable[str]) -> str:
     """The page of a connection that has these settings, and quotas with such names."""
     with tenancy.everyone():

@@ -28,6 +28,7 @@ LIMITS = (
 
 WORDS: Mapping[str, Promise] = {
     "ceiling": _("Highest rate of all"),
+    "followupboss.system": _("All requests of our system, whatever the account"),
     "global": _("All requests"),
 }
 METHODS: Mapping[str, Promise] = {
@@ -47,9 +48,7 @@ def buckets(method: str, path: str) -> tuple[str, ...]:
 
 def words(bucket: str) -> str:
     method, _dot, what = bucket.partition(".")
-    if what and method in METHODS:
-        return str(METHODS[method]) % {"what": what}
-    return str(WORDS.get(bucket, ""))
+    return str(METHODS[method]) % {"what": what} if method in METHODS else str(WORDS.get(bucket, ""))
 
 
 def hints(response: requests.Response, counted: Sequence[str]) -> list[RateHint]:
