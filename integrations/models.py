@@ -308,4 +308,4 @@ class ApiUsage(models.Model):
         verbose_name_plural = _("API usage")
 
     def __str__(self) -> str:
-        return f"{self.hour:%Y-%m-%d %H}:00"
+        return short(self.hour)

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from integrations.fields import EncryptedText
 from integrations.models import CrmConnection, Timestamped
+from integrations.moments import short
 from integrations.tenancy import TenantOwned
 
 
@@ -43,7 +44,7 @@ class ConnectionHour(TenantOwned):
         verbose_name_plural = _("hours of connections")
 
     def __str__(self) -> str:
-        return f"{self.hour:%Y-%m-%d %H}:00"
+        return short(self.hour)
 
 
 class AlertKind(models.TextChoices):

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from integrations.moments import short
 from integrations.registry import provider_choices
 from integrations.tenancy import TenantOwned
 from sync.job_words import cause_name, kind_name
@@ -55,7 +56,7 @@ class FailureHour(TenantOwned):
         verbose_name_plural = _("failures by hour")
 
     def __str__(self) -> str:
-        return f"{self.hour:%Y-%m-%d %H}:00"
+        return short(self.hour)
 
 
 class FailureAction(TenantOwned):

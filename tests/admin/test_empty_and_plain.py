@@ -1,6 +1,7 @@
 """Lists without rows say what would stand there; times name their zone; nothing that can be edited is filled in as JSON."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -8,12 +9,14 @@ from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.test import Client, RequestFactory
+from django.utils import timezone
 
 from integrations import tenancy
 from integrations.admin_base import AdminPage
-from integrations.models import CrmConnection, Membership, RateWindow, Tenant
+from integrations.models import ApiUsage, CrmConnection, Membership, RateWindow, Tenant
 from mapping.models import CrmField
-from sync.models import FeedCursor, FieldChange, SyncJob, Undo
+from sync.models import ConnectionHour, FeedCursor, FieldChange, SyncJob, Undo
+from sync.models.failures import FailureHour
 from tests import factories
 from tests.admin import pages
 from tests.admin.conftest import SignIn
@@ -156,6 +159,14 @@ def test_support_reads_quotas_and_workers_in_words(tenant: Tenant, sign_in: Sign
         assert words in shown, words
     assert "Closed by the CRM until" in pages.html(client, pages.page(RateWindow, "change", shared.pk))
     assert "Worker" in pages.html(client, pages.page(type(worker), "change", worker.pk))
+
+
+def test_an_hour_is_named_in_the_zone_of_whoever_looks() -> None:
+    hour = datetime(2026, 11, 23, 23, tzinfo=UTC)
+    with timezone.override("Europe/Berlin"):
+        assert ["11/24/2026" in str(model(hour=hour)) for model in (ApiUsage, ConnectionHour, FailureHour)] == [
+            True
+        ] * 3
 
 
 def _shown(tenant: Tenant, sign_in: SignIn, slug: str, chosen: dict[str, Any], buckets: Iterable[str]) -> str:
